@@ -1,0 +1,54 @@
+"""What every architecture offers beside its `nn.Module`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ml.data.scaling import Scaling
+
+StateDict = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Line:
+    """The parameters of a linear model in raw units: ``y_NT = x_NF @ weight_TF.T + bias_T``."""
+
+    weight_TF: torch.Tensor
+    bias_T: torch.Tensor
+
+
+class RegressionModel(nn.Module, ABC):
+    """Maps ``x_NF`` to ``y_NT``, both float32, and can speak of its parameters in raw units."""
+
+    @staticmethod
+    @abstractmethod
+    def in_raw_units(state: StateDict, scaling: Scaling) -> StateDict:
+        """A state_dict of the same keys that predicts raw y from raw x, without the scaling."""
+
+    @staticmethod
+    def line(state: StateDict) -> Line | None:
+        """The weight and bias that ``state`` stands for; None where the model is not linear."""
+        return None
+
+
+def fold_input(
+    weight_OF: torch.Tensor, bias_O: torch.Tensor, scaling: Scaling
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight and bias, in float64, of a layer that takes raw x instead of standardized x.
+
+    W (x - m) / s + b = (W / s) x + (b - (W / s) m).
+    """
+    weight_OF = weight_OF.double().cpu() / scaling.x_std_F
+    return weight_OF, bias_O.double().cpu() - weight_OF @ scaling.x_mean_F
+
+
+def fold_output(
+    weight_TI: torch.Tensor, bias_T: torch.Tensor, scaling: Scaling
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight and bias, in float64, of a layer that gives raw y instead of standardized y."""
+    weight_TI = weight_TI.double().cpu() * scaling.y_std_T[:, None]
+    return weight_TI, bias_T.double().cpu() * scaling.y_std_T + scaling.y_mean_T

@@ -1,0 +1,32 @@
+"""Linear regression by hand: two `nn.Parameter`, as the tutorial's first model."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ml.data.scaling import Scaling
+from ml.models.architecture import Line, RegressionModel, StateDict, fold_input, fold_output
+
+
+class LinearRegressionModel(RegressionModel):
+    """``weights * x_N1 + bias``; state_dict keys `weights` and `bias`, each of shape (1,)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The order of the two draws belongs to the tutorial's numbers.
+        self.weights = nn.Parameter(torch.randn(1, dtype=torch.float))
+        self.bias = nn.Parameter(torch.randn(1, dtype=torch.float))
+
+    def forward(self, x_N1: torch.Tensor) -> torch.Tensor:
+        return self.weights * x_N1 + self.bias
+
+    @staticmethod
+    def in_raw_units(state: StateDict, scaling: Scaling) -> StateDict:
+        weight_11, bias_1 = fold_input(state["weights"][:, None], state["bias"], scaling)
+        weight_11, bias_1 = fold_output(weight_11, bias_1, scaling)
+        return {"weights": weight_11[0].float(), "bias": bias_1.float()}
+
+    @staticmethod
+    def line(state: StateDict) -> Line:
+        return Line(state["weights"][:, None], state["bias"])

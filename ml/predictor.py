@@ -1,0 +1,51 @@
+"""A loaded artifact that answers."""
+
+from __future__ import annotations
+
+import torch
+
+from ml.artifact import Bundle
+from ml.errors import InputError, OverflowedError
+from ml.models.build import build_model
+
+
+class Predictor:
+    """Answers ``predict(x_NF) -> y_NT`` in raw units. Nothing in it changes after it is made, so
+    any number of threads may call it."""
+
+    def __init__(self, bundle: Bundle, device: torch.device) -> None:
+        self.bundle = bundle
+        self.device = device
+        self.features = len(bundle.feature_names)
+        self.targets = len(bundle.target_names)
+        # On meta first: drawing parameters would move torch's global generator.
+        with torch.device("meta"):
+            module = build_model(bundle.architecture, self.features, self.targets)
+        module.load_state_dict(bundle.state, assign=True)
+        self._module = module.to(device).eval().requires_grad_(False)
+
+    def warm_up(self) -> None:
+        """Answer one row and a few, so that the first client does not pay for lazy set-up."""
+        for rows in (1, 8):
+            self.predict(torch.zeros(rows, self.features))
+
+    def predict(self, x_NF: torch.Tensor) -> torch.Tensor:
+        """Predictions ``y_NT``, float32 on the CPU, for ``x_NF``, float32 or float64 on the CPU.
+
+        Raises:
+            InputError: a row has another number of features than the model.
+            OverflowedError: a prediction is beyond float32.
+        """
+        if x_NF.dim() != 2 or x_NF.shape[1] != self.features:
+            got = x_NF.shape[1] if x_NF.dim() == 2 else f"shape {tuple(x_NF.shape)}"
+            raise InputError(f"expected {self.features} features a row, got {got}")
+        scaling = self.bundle.scaling
+        with torch.inference_mode():
+            scaled_NF = x_NF.float() if scaling is None else scaling.scale_x(x_NF)
+            y_NT = self._module(scaled_NF.to(self.device)).cpu()
+            if scaling is not None:
+                y_NT = scaling.unscale_y(y_NT)
+            if not bool(y_NT.isfinite().all()):
+                row = int((~y_NT.isfinite()).any(dim=1).nonzero()[0, 0])
+                raise OverflowedError("the prediction for this row is beyond float32", row)
+        return y_NT
