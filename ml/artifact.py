@@ -26,7 +26,7 @@ from safetensors.torch import load as safetensors_load
 from safetensors.torch import save as safetensors_save
 from torch import nn
 
-from ml.data.scaling import Scaling
+from ml.data.scaling import Scaling, relative_scaling
 from ml.errors import CorruptArtifactError, InputError, MissingArtifactError
 from ml.models.architecture import StateDict
 from ml.models.build import build_model, raw_state_dict
@@ -52,10 +52,8 @@ class Bundle:
 
     def state_for(self, scaling: Scaling | None) -> StateDict:
         """The state_dict of the same predictions under another scaling."""
-        raw = self.raw_state()
-        if scaling is None:
-            return raw
-        return raw_state_dict(self.architecture, raw, scaling.inverse())
+        relative = relative_scaling(self.scaling, scaling)
+        return raw_state_dict(self.architecture, self.state, relative)
 
     def fits(self, other_architecture: ArchitectureSpec, features: int, targets: int) -> bool:
         """Whether a training of that architecture and shape may start from this bundle."""
@@ -181,17 +179,29 @@ def check_state(state: object, module: nn.Module) -> StateDict:
         raise CorruptArtifactError(f"expected the keys {sorted(wanted)}, got {got}")
     for key, values in state.items():
         model_values = wanted[key]
-        if not isinstance(values, torch.Tensor) or values.layout != torch.strided:
+        if not _is_dense(values):
             raise CorruptArtifactError(f"{key}: expected a dense tensor")
         if values.shape != model_values.shape or values.dtype != model_values.dtype:
             wants = f"{model_values.dtype} of shape {tuple(model_values.shape)}"
             message = f"{key}: expected {wants}, got {values.dtype} of shape {tuple(values.shape)}"
             raise CorruptArtifactError(message)
-        if values.untyped_storage().nbytes() < values.numel() * values.element_size():
+        too_few = values.untyped_storage().nbytes() < values.numel() * values.element_size()
+        if too_few or (0 in values.stride() and not values.is_contiguous()):
             raise CorruptArtifactError(f"{key}: fewer bytes than its shape needs")
         if not bool(values.isfinite().all()):
             raise CorruptArtifactError(f"{key}: holds a number that is not finite")
     return state
+
+
+def _is_dense(values: object) -> bool:
+    """Whether ``values`` is an ordinary tensor on the CPU: no sparse, nested, meta or subclass."""
+    return (
+        isinstance(values, torch.Tensor)
+        and type(values) in (torch.Tensor, nn.Parameter)
+        and not values.is_nested
+        and values.layout == torch.strided
+        and values.device.type == "cpu"
+    )
 
 
 def save_state_dict(module: nn.Module, path: Path) -> None:
@@ -226,10 +236,13 @@ def load_state_dict(module: nn.Module, path: Path) -> None:
     except Exception as error:  # the unpickler raises half a dozen unrelated classes
         reason = str(error).partition("\n")[0]
         raise CorruptArtifactError(f"{path.name} is no state_dict: {reason}") from error
-    module.load_state_dict(check_state(state, module))
+    # A dict anew: a file may hang attributes on its own, such as `_metadata`, that torch obeys.
+    module.load_state_dict(dict(check_state(state, module)))
 
 
-def require_fit(bundle: Bundle, architecture: ArchitectureSpec, features: int, targets: int) -> None:
+def require_fit(
+    bundle: Bundle, architecture: ArchitectureSpec, features: int, targets: int
+) -> None:
     """Check that a training may start from ``bundle``.
 
     Raises:
@@ -262,6 +275,8 @@ def _scaling_from_lists(lists: _Scaling | None, features: int, targets: int) -> 
     for name, count in wanted.items():
         values = getattr(lists, name)
         if len(values) != count:
-            raise CorruptArtifactError(f"scaling.{name}: expected {count} numbers, got {len(values)}")
+            raise CorruptArtifactError(
+                f"scaling.{name}: expected {count} numbers, got {len(values)}"
+            )
         tensors[name] = torch.tensor(values, dtype=torch.float64)
     return Scaling(**tensors)

@@ -17,19 +17,26 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises:
         DeviceUnavailableError: the device was named and is not here.
     """
-    available = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-        "cpu": lambda: True,
+    here = {
+        "cuda": bool(torch.cuda.is_available()),
+        "mps": bool(torch.backends.mps.is_available()),
+        "cpu": True,
     }
     if name == "auto":
-        return torch.device(next(kind for kind, is_here in available.items() if is_here()))
+        return torch.device(next(kind for kind, is_here in here.items() if is_here))
     kind = name.partition(":")[0]
-    if kind not in available:
+    if kind not in here:
         raise DeviceUnavailableError(f"no device is called {name!r}: choose auto, cuda, mps or cpu")
-    if not available[kind]():
+    if not here[kind]:
         raise DeviceUnavailableError(f"{kind} was asked for, but this machine has none; use auto")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceUnavailableError(f"{name!r} is no device: try {kind} or {kind}:0") from error
+    if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise DeviceUnavailableError(f"{name} was asked for, but this machine has {count} of them")
+    return device
 
 
 def limit_threads(count: int) -> None:

@@ -3,7 +3,7 @@
     MLError                     every error that `ml` raises on purpose
      +- DataError               the rows cannot be used as asked (empty split, ragged rows, ...)
      +- DeviceUnavailableError  the device asked for does not exist here
-     +- DivergedError           training left the finite numbers
+     +- DivergedError           training left the finite numbers, or all sense
      +- CancelledError          the caller closed the run before its end
      +- InputError              rows given for prediction do not fit the model; carries the position
      |   +- OverflowedError     the answer for a row is beyond float32
@@ -37,9 +37,17 @@ class DeviceUnavailableError(MLError):
 
 
 class DivergedError(MLError):
-    """A loss, a metric or a parameter is no longer a finite number."""
+    """A loss, a metric or a parameter is no longer a finite number, or the loss is absurd.
+
+    ``what`` says which, where; the remedy is added to the message.
+    """
 
     code = "diverged"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}: lower the learning rate (optimizer.lr) or set standardize to true"
+        )
 
 
 class CancelledError(MLError):

@@ -42,10 +42,10 @@ class Predictor:
         scaling = self.bundle.scaling
         with torch.inference_mode():
             scaled_NF = x_NF.float() if scaling is None else scaling.scale_x(x_NF)
-            y_NT = self._module(scaled_NF.to(self.device)).cpu()
+            y_NT: torch.Tensor = self._module(scaled_NF.to(self.device)).cpu()
             if scaling is not None:
                 y_NT = scaling.unscale_y(y_NT)
             if not bool(y_NT.isfinite().all()):
                 row = int((~y_NT.isfinite()).any(dim=1).nonzero()[0, 0])
-                raise OverflowedError("the prediction for this row is beyond float32", row)
+                raise OverflowedError(f"the prediction for row {row} is beyond float32", row)
         return y_NT

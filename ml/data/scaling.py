@@ -1,4 +1,4 @@
-"""Standardization by training statistics, kept in float64 so that raw units of any scale survive."""
+"""Standardization by training statistics, in float64 so that raw units of any scale survive."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ class Scaling:
             "y_mean_T": self.y_mean_T,
             "y_std_T": self.y_std_T,
         }
+
+
+def relative_scaling(old: Scaling | None, new: Scaling | None) -> Scaling | None:
+    """The scaling that takes values standardized by ``new`` to values standardized by ``old``.
+
+    x = z' s' + m' makes z = (x - m) / s = (z' - (m - m') / s') / (s / s'). The means are subtracted
+    before all else: at x = 1e9 ± 1, parameters in raw units would lose what the rows differ in.
+    """
+    if old is None or new is None:
+        return new.inverse() if new is not None else old
+    return Scaling(
+        (old.x_mean_F - new.x_mean_F) / new.x_std_F,
+        old.x_std_F / new.x_std_F,
+        (old.y_mean_T - new.y_mean_T) / new.y_std_T,
+        old.y_std_T / new.y_std_T,
+    )
 
 
 def fit_scaling(train: Table) -> Scaling:

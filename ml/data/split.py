@@ -21,7 +21,7 @@ class Parts:
 
     @property
     def held_out(self) -> Table:
-        """The rows a model is judged on: test, else validation, else the training rows themselves."""
+        """The rows a model is judged on: test, else validation, else the training rows."""
         return next((part for part in (self.test, self.validation) if len(part)), self.train)
 
 

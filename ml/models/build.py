@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from ml.data.scaling import Scaling
 from ml.models.architecture import Line, RegressionModel, StateDict
 from ml.models.linear import LinearRegressionModelV2
 from ml.models.mlp import Mlp
 from ml.models.parameters import LinearRegressionModel
 from ml.spec.model import LinearSpec, MlpSpec, ParametersSpec
-
-from ml.data.scaling import Scaling
 
 _CLASSES: dict[str, type[RegressionModel]] = {
     "parameters": LinearRegressionModel,

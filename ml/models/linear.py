@@ -10,7 +10,7 @@ from ml.models.architecture import Line, RegressionModel, StateDict, fold_input,
 
 
 class LinearRegressionModelV2(RegressionModel):
-    """``linear_layer(x_NF) -> y_NT``; keys `linear_layer.weight` (T, F) and `linear_layer.bias` (T,)."""
+    """``x_NF -> y_NT``; keys `linear_layer.weight` (T, F) and `linear_layer.bias` (T,)."""
 
     def __init__(self, features: int = 1, targets: int = 1) -> None:
         super().__init__()

@@ -9,6 +9,9 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from ml.spec.base import FLOAT32_MAX, Name, Number, Spec, fail_at
 
+MAX_LINE_ROWS = 1_000_000_000
+"""Rows of a line: 4 GB for x alone. A smaller step would only run out of memory, or of integers."""
+
 
 class LineSpec(Spec):
     """A straight line with known parameters, ``y = weight * x + bias`` plus Gaussian noise."""
@@ -28,6 +31,9 @@ class LineSpec(Spec):
     def _is_a_line(self) -> LineSpec:
         if self.end <= self.start:
             fail_at(("end",), "line_empty", f"end {self.end:g} must be above start {self.start:g}")
+        if (self.end - self.start) / self.step > MAX_LINE_ROWS:
+            message = f"step {self.step:g} makes more than {MAX_LINE_ROWS:,} rows"
+            fail_at(("step",), "line_too_long", message)
         furthest = max(abs(self.start), abs(self.end))
         if abs(self.weight) * furthest + abs(self.bias) > FLOAT32_MAX:
             fail_at(("weight",), "line_overflow", "weight * x + bias leaves the range of float32")
@@ -64,10 +70,10 @@ def _rectangular(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...]
     return rows
 
 
-_Numbers = Annotated[tuple[Number, ...], Field(strict=False, min_length=1)]
+_Numbers = Annotated[tuple[Number, ...], Field(strict=False, min_length=1, fail_fast=True)]
 _Rows = Annotated[
-    tuple[Annotated[tuple[Number, ...], Field(strict=False)], ...],
-    Field(strict=False, min_length=1),
+    tuple[Annotated[tuple[Number, ...], Field(strict=False, fail_fast=True)], ...],
+    Field(strict=False, min_length=1, fail_fast=True),
     AfterValidator(_rectangular),
 ]
 Columns = Annotated[

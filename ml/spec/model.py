@@ -29,7 +29,7 @@ class LinearSpec(Spec):
 
 
 class MlpSpec(Spec):
-    """`nn.Linear`, optional batch norm, activation and dropout for each hidden layer, then `nn.Linear`."""
+    """Hidden layers of `nn.Linear`, batch norm, activation and dropout; then one `nn.Linear`."""
 
     kind: Literal["mlp"] = "mlp"
     hidden: Annotated[

@@ -1,4 +1,4 @@
-"""One training in full: data, split, architecture, loss, optimizer, budget; and the defaults by source."""
+"""One training in full: data, split, architecture, loss, optimizer, budget, and defaults."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class SplitSpec(Spec):
     def _is_at_most_one(self) -> SplitSpec:
         # 1e-9: fractions such as 0.7 + 0.3 may miss 1 by a rounding.
         if self.train + self.validation > 1 + 1e-9:
-            message = f"train {self.train:g} and validation {self.validation:g} add up to more than 1"
+            message = (
+                f"train {self.train:g} and validation {self.validation:g} add up to more than 1"
+            )
             fail_at(("validation",), "split_above_one", message)
         return self
 
@@ -46,7 +48,9 @@ class SplitSpec(Spec):
         train = int(self.train * rows)
         left = rows - train
         if self.train + self.validation >= 1 - 1e-9:
-            return SplitCounts(train, left if self.validation else 0, 0 if self.validation else left)
+            return SplitCounts(
+                train, left if self.validation else 0, 0 if self.validation else left
+            )
         validation = min(left, math.floor(self.validation * rows + 1e-9))
         return SplitCounts(train, validation, left - validation)
 
@@ -83,9 +87,7 @@ class LbfgsSpec(Spec):
     lr: LearningRate = 1.0
 
 
-OptimizerSpec = Annotated[
-    SgdSpec | AdamSpec | AdamWSpec | LbfgsSpec, Field(discriminator="kind")
-]
+OptimizerSpec = Annotated[SgdSpec | AdamSpec | AdamWSpec | LbfgsSpec, Field(discriminator="kind")]
 
 
 class EarlyStoppingSpec(Spec):
@@ -96,7 +98,7 @@ class EarlyStoppingSpec(Spec):
 
 
 class TrainingSpec(Spec):
-    """What a training is asked to do. Every field has a default; none at all is the tutorial's line.
+    """What a training is asked to do; with no field at all, the tutorial's line.
 
     Defaults depend on the source of the data: the line is trained as the tutorial trains it; real
     rows are standardized, shuffled, and fitted by an optimizer that needs no tuning.
@@ -117,7 +119,7 @@ class TrainingSpec(Spec):
     """Epochs between two points of the learning curve; a tenth of `epochs` where not given."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     standardize: bool = False
-    """Scale x and y by training statistics kept in the artifact; true for other sources than the line."""
+    """Scale x and y by training statistics, kept in the artifact; true but for the line."""
     early_stopping: EarlyStoppingSpec | None = None
     """Watches the validation loss, or the test loss where there is no validation part."""
 
@@ -161,10 +163,12 @@ def with_defaults(asked: dict[str, Any]) -> dict[str, Any]:
     source = _get(asked.get("data"), "source", "line")
     kind = _get(asked.get("architecture"), "kind", "linear")
     real_rows = source != "line"
+    # With every row in training, there would be nothing to watch.
+    watched = real_rows and kind == "mlp" and _get(asked.get("split"), "train", 0.8) != 1
     filled = {
         "standardize": real_rows,
         "loss": "mse" if real_rows else "l1",
-        "early_stopping": {} if real_rows and kind == "mlp" else None,
+        "early_stopping": {} if watched else None,
         **asked,
         "data": _with(asked, "data", source=source),
         "architecture": _with(asked, "architecture", kind=kind),
@@ -186,7 +190,7 @@ def _with(asked: dict[str, Any], field: str, **defaults: Any) -> Any:
     return {**defaults, **part} if isinstance(part, dict) else part
 
 
-def _get(part: Any, field: str, default: str) -> Any:
+def _get(part: Any, field: str, default: str | float) -> Any:
     if isinstance(part, dict):
         return part.get(field, default)
     return getattr(part, field, default)

@@ -8,20 +8,24 @@ from dataclasses import dataclass
 
 import torch
 
-from ml.artifact import Bundle
+from ml.artifact import Bundle, require_fit
 from ml.data.scaling import Scaling, fit_scaling
 from ml.data.sources import load_table
 from ml.data.split import Parts, split_table
 from ml.data.table import Table, Truth
-from ml.errors import DivergedError
+from ml.errors import DivergedError, OverflowedError
 from ml.models.architecture import StateDict
 from ml.models.build import build_model, raw_state_dict
 from ml.predictor import Predictor
 from ml.spec.training import TrainingSpec
 from ml.training.evaluate import LeastSquares, least_squares, measure
-from ml.training.loop import Budget, Loop, Part, Point, Progress
+from ml.training.loop import Budget, Loop, Part, Point, Progress, check_finite
 from ml.training.losses import build_loss
 from ml.training.optimizers import build_optimizer
+
+ABSURD = 100
+"""A training loss this many times the loss of always answering 0 was not learned: the steps were
+too large, even where each number stayed finite (L1 swings for ever instead of overflowing)."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,9 @@ class Fit:
 
     Raises, while made:
         DataError: the rows cannot be used as asked.
-        InputError: ``start_from`` has other shapes than the model.
+        InputError: ``start_from`` has another architecture or other shapes than the model.
     Raises, while iterated or asked for its result:
-        DivergedError: a loss, a metric or a parameter is no longer finite.
+        DivergedError: a loss, a metric or a parameter is no longer finite, or the loss is absurd.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Fit:
         self._features, self._targets = table.x_NF.shape[1], table.y_NT.shape[1]
         model = build_model(spec.architecture, self._features, self._targets)
         if start_from is not None:
+            require_fit(start_from, spec.architecture, self._features, self._targets)
             model.load_state_dict(start_from.state_for(self._scaling))
         self._model = model.to(device)
         torch.manual_seed(spec.seed)
@@ -110,9 +115,8 @@ class Fit:
         }
         for key, values in state.items():
             if not bool(values.isfinite().all()):
-                raise DivergedError(
-                    f"the parameter {key} is not finite: lower the learning rate or standardize"
-                )
+                raise DivergedError(f"the parameter {key} is not finite")
+        self._check_sense()
         bundle = Bundle(
             architecture=self.spec.architecture,
             feature_names=self.parts.train.feature_names,
@@ -137,6 +141,23 @@ class Fit:
             best_epoch=self._loop.best_epoch,
         )
 
+    def _check_sense(self) -> None:
+        """Refuse a model that ended far worse than one that always answers 0.
+
+        Raises:
+            DivergedError: the steps were too large.
+        """
+        train = self._loop.train
+        losses = [self._loop.loss_of(train) or 0.0]
+        if self._curve and self._loop.best_epoch is None:
+            # Steps that are too large may swing back to where they began just at the end.
+            losses.append(self._curve[-1].train_loss)
+        of_zero = float(self._loop.loss(torch.zeros_like(train.y_NT), train.y_NT))
+        # 1: where y is all 0, or tiny, a loss below that is still no sign of large steps.
+        if max(losses) > ABSURD * max(of_zero, 1.0):
+            ended = f"training ended at a loss of {max(losses):.3g}"
+            raise DivergedError(f"{ended} (always answering 0 has {of_zero:.3g})")
+
     def _metrics(self, predictor: Predictor) -> dict[str, float | None]:
         metrics: dict[str, float | None] = {}
         parts = {
@@ -146,8 +167,14 @@ class Fit:
         }
         for name, (table, part) in parts.items():
             if len(table):
-                metrics[f"{name}_loss"] = self._loop.loss_of(part)
-                pred_NT = predictor.predict(table.x_NF)
+                loss = self._loop.loss_of(part)
+                check_finite(loss, f"{name} loss", self.spec.epochs)
+                metrics[f"{name}_loss"] = loss
+                try:
+                    pred_NT = predictor.predict(table.x_NF)
+                except OverflowedError as error:
+                    message = f"the prediction for {name} row {error.row} is beyond float32"
+                    raise DivergedError(message) from error
                 metrics |= measure(pred_NT, table.y_NT).named(name)
         return metrics
 

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import nn, optim
@@ -88,17 +89,17 @@ class Loop:
         last_report = self.clock()
         for epoch in range(budget.epochs):
             self.model.train()
-            weighted_loss = torch.zeros((), device=self.train.x_NF.device)
+            summed_loss = torch.zeros((), device=self.train.x_NF.device)
             for rows in self._batches(shuffler):
                 batch_loss = self._step(rows)
-                # One batch is the whole part: multiplying and dividing would cost bits.
-                weighted_loss = (
-                    batch_loss if rows is None else weighted_loss + batch_loss * len(rows)
-                )
-                if rows is not None and self.clock() - last_report >= REPORT_SECONDS:
+                if rows is None:
+                    break
+                summed_loss += batch_loss * len(rows)
+                if self.clock() - last_report >= REPORT_SECONDS:
                     yield Progress(epoch)
                     last_report = self.clock()
-            train_loss = weighted_loss if budget.batch_size is None else weighted_loss / len(self.train)
+            # The mean over all rows; dividing by N where one batch holds them all would cost bits.
+            train_loss = batch_loss if rows is None else summed_loss / len(self.train)
 
             stop = False
             if stopper is not None:
@@ -108,7 +109,7 @@ class Loop:
                 yield Progress(epoch + 1, self._point(epoch, train_loss))
                 last_report = self.clock()
             elif self.clock() - last_report >= REPORT_SECONDS:
-                _check_finite(float(train_loss), "train loss", epoch)  # CPU-GPU sync point
+                check_finite(float(train_loss), "train loss", epoch)  # CPU-GPU sync point
                 yield Progress(epoch + 1)
                 last_report = self.clock()
             if stop:
@@ -123,7 +124,7 @@ class Loop:
             yield None
             return
         order_N = torch.randperm(len(self.train), generator=shuffler)
-        yield from order_N.to(self.train.x_NF.device).split(self.budget.batch_size)
+        yield from torch.split(order_N.to(self.train.x_NF.device), self.budget.batch_size)
 
     def _step(self, rows: torch.Tensor | None) -> torch.Tensor:
         """One step of the optimizer; the loss before it, detached."""
@@ -131,7 +132,9 @@ class Loop:
         y_BT = self.train.y_NT if rows is None else self.train.y_NT[rows]
         if isinstance(self.optimizer, optim.LBFGS):
             # It asks for the loss several times a step; the first answer is the one before it.
-            return torch.as_tensor(self.optimizer.step(lambda: self._backward(x_BF, y_BT))).detach()
+            closure = partial(self._backward, x_BF, y_BT)
+            first_loss: torch.Tensor = self.optimizer.step(closure)  # type: ignore[no-untyped-call]
+            return first_loss.detach()
         loss = self._backward(x_BF, y_BT)
         self.optimizer.step()
         return loss.detach()
@@ -149,9 +152,9 @@ class Loop:
             self.loss_of(self.validation),
             self.loss_of(self.test),
         )
-        _check_finite(point.train_loss, "train loss", epoch)
-        _check_finite(point.validation_loss, "validation loss", epoch)
-        _check_finite(point.test_loss, "test loss", epoch)
+        check_finite(point.train_loss, "train loss", epoch)
+        check_finite(point.validation_loss, "validation loss", epoch)
+        check_finite(point.test_loss, "test loss", epoch)
         return point
 
     def loss_of(self, part: Part) -> float | None:
@@ -182,7 +185,7 @@ class EarlyStopper:
         Raises:
             DivergedError: the loss is not finite.
         """
-        _check_finite(loss, "watched loss", epoch)
+        check_finite(loss, "watched loss", epoch)
         if loss < self._best_loss - self._spec.min_delta or not self._best_state:
             self._best_loss, self._best_epoch = loss, epoch
             self._best_state = {key: value.clone() for key, value in model.state_dict().items()}
@@ -194,9 +197,11 @@ class EarlyStopper:
         return self._best_epoch
 
 
-def _check_finite(loss: float | None, name: str, epoch: int) -> None:
+def check_finite(loss: float | None, name: str, epoch: int) -> None:
+    """Refuse a loss that is no number any more.
+
+    Raises:
+        DivergedError: it is not finite.
+    """
     if loss is not None and not math.isfinite(loss):
-        raise DivergedError(
-            f"the {name} is {loss} at epoch {epoch}: lower the learning rate (optimizer.lr) "
-            "or set standardize to true"
-        )
+        raise DivergedError(f"the {name} is {loss} at epoch {epoch}")

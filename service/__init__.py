@@ -1,0 +1,20 @@
+"""Refit's service: jobs, versions and predictions over HTTP, on top of `ml`.
+
+settings        what the environment may say
+entities        jobs, versions, deployments as plain frozen records
+errors          what can go wrong, with stable codes; HTTP statuses live in api/errors.py
+schemas/        wire types
+store/          the only rooms that know SQL
+artifacts/      the only rooms that know bytes at rest
+registry/       versions, activation, rollback, the promotion rule
+jobs/           submit, list, cancel; the supervisor and the training process
+serving/        predictors in a web process and how a new version reaches them
+pictures        figures of a job
+api/            HTTP only
+processes/      the process tree: parent, web workers, supervisor
+observability/  logs
+wiring          builds all of it from settings
+cli             python -m service serve | health
+
+Import from the module that defines a name; this package exports nothing.
+"""

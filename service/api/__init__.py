@@ -1,0 +1,12 @@
+"""HTTP only.
+
+app         the application from its parts
+state       what the requests of one process share
+lifespan    builds that state, starts the rollout, ends both
+body        bodies: bounded, typed, strict
+prefer      the headers Prefer and Idempotency-Key
+errors      every problem+json is made here
+middleware  request ids
+render      records of the service -> wire types
+routes/     one file a noun
+"""

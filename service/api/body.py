@@ -1,0 +1,81 @@
+"""Bodies: bounded, typed, strict."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from service.api.errors import invalid_body
+from service.errors import TooLargeError, UnsupportedMediaTypeError
+
+JSON = "application/json"
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def media_type(request: Request) -> str:
+    """The media type of the body without parameters; JSON where the client names none."""
+    return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        TooLargeError: it has more than ``limit`` bytes; the rest is not read.
+    """
+    told = request.headers.get("content-length", "")
+    if told.isdigit() and int(told) > limit:
+        raise _too_large(told, limit)
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(f"more than {limit}", limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large(size: str, limit: int) -> TooLargeError:
+    return TooLargeError(f"the body has {size} bytes, at most {limit} are allowed")
+
+
+def require_media_type(request: Request, *allowed: str) -> str:
+    """The media type, if it is one of ``allowed``.
+
+    Raises:
+        UnsupportedMediaTypeError: it is another.
+    """
+    kind = media_type(request)
+    if kind not in allowed:
+        wanted = " or ".join(allowed)
+        raise UnsupportedMediaTypeError(f"send the body with Content-Type: {wanted}")
+    return kind
+
+
+def parse_json(body: bytes, model: type[Body]) -> Body:
+    """Validate a JSON body strictly; an empty body is ``{}``.
+
+    Raises:
+        InvalidRequestError: names what is wrong and where.
+    """
+    try:
+        return model.model_validate_json(body or b"{}")
+    except ValidationError as error:
+        raise invalid_body(error, body) from error
+
+
+def json_body(model: type[BaseModel], required: bool, *others: str) -> dict[str, Any]:
+    """The OpenAPI text of a body that the route reads itself."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    examples = {}
+    extra = model.model_config.get("json_schema_extra")
+    if isinstance(extra, dict):
+        given = extra["examples"]
+        assert isinstance(given, list)
+        examples = {f"example {i}": {"value": value} for i, value in enumerate(given, start=1)}
+    content: dict[str, Any] = {JSON: {"schema": schema, "examples": examples}}
+    for other in others:
+        content[other] = {"schema": {"type": "string"}, "example": "x\n0.5\n0.6\n"}
+    return {"requestBody": {"required": required, "content": content}}

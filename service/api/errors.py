@@ -1,0 +1,190 @@
+"""Every `application/problem+json` (RFC 9457) is made here: the codes, their statuses, their words.
+
+An answer never echoes the input and never shows a trace.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from pydantic_core import from_json
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from ml.spec.base import FLOAT32_MAX
+from service.errors import Fault, InvalidRequestError, ServiceError
+
+logger = logging.getLogger(__name__)
+
+STATUS: dict[str, HTTPStatus] = {
+    "invalid_request": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "idempotency_key_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "model_not_found": HTTPStatus.NOT_FOUND,
+    "version_not_found": HTTPStatus.NOT_FOUND,
+    "job_not_found": HTTPStatus.NOT_FOUND,
+    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
+    "job_finished": HTTPStatus.CONFLICT,
+    "job_not_finished": HTTPStatus.CONFLICT,
+    "version_active": HTTPStatus.CONFLICT,
+    "version_unloadable": HTTPStatus.CONFLICT,
+    "nothing_to_roll_back": HTTPStatus.CONFLICT,
+    "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "queue_full": HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_streams": HTTPStatus.TOO_MANY_REQUESTS,
+    "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
+    "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""Which status goes with which code; a test holds docs/errors.md to this table."""
+
+MEDIA_TYPE = "application/problem+json"
+
+MAX_FAULTS = 20
+"""A body of a million wrong numbers is answered with the first few."""
+
+MAX_NAME = 100
+"""Characters of a field name that a pointer repeats."""
+
+_TAGS = frozenset(
+    {
+        *("line", "points", "numbers", "number", "rows", "int", "literal['scratch','active']"),
+        *("parameters", "linear", "mlp", "sgd", "adam", "adamw", "lbfgs"),
+    }
+)
+"""Names that pydantic puts into a location to say which member of a union it means."""
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Let every error of ``app`` leave as a problem."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_parameter_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def problem(
+    request: Request,
+    code: str,
+    detail: str,
+    faults: Sequence[Fault] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem as an answer."""
+    status = STATUS[code]
+    body = {
+        "type": f"/docs/errors#{code}",
+        "title": status.phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        "errors": [{"pointer": f.pointer, "detail": f.detail} for f in faults[:MAX_FAULTS]],
+        "request_id": request.scope.get("request_id", ""),
+    }
+    # ensure_ascii: a lone surrogate in a name that the client sent cannot be written as UTF-8.
+    content = json.dumps(body, ensure_ascii=True, allow_nan=False).encode()
+    return Response(content, int(status), dict(headers or {}), MEDIA_TYPE)
+
+
+def invalid_body(error: ValidationError, body: bytes) -> InvalidRequestError:
+    """A pydantic error about a JSON body, as faults with JSON pointers into it."""
+    # At most a few: rendering a million errors would take the process away from others.
+    problems = error.errors(include_url=False, include_context=True, include_input=False)
+    try:
+        document: Any = from_json(body)
+    except ValueError:
+        document = None
+    faults = [Fault(json_pointer(p["loc"], document), _sentence(p)) for p in problems[:MAX_FAULTS]]
+    count = error.error_count()
+    first = f"{faults[0].pointer or 'the body'}: {faults[0].detail}"
+    detail = first if count == 1 else f"{first} (and {count - 1} more)"
+    return InvalidRequestError(detail, faults)
+
+
+def json_pointer(location: Iterable[str | int], document: Any) -> str:
+    """The JSON pointer (RFC 6901) of a pydantic location, without the names of union members."""
+    pointer, here = "", document
+    for part in location:
+        if isinstance(part, str) and part in _TAGS and not _has(here, part):
+            continue
+        here = here[part] if _has(here, part) else None
+        pointer += "/" + str(part)[:MAX_NAME].replace("~", "~0").replace("/", "~1")
+    return pointer
+
+
+def _has(value: Any, part: str | int) -> bool:
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind in ("less_than_equal", "greater_than_equal") and FLOAT32_MAX in (
+        context.get("le"),
+        -context.get("ge", 0),
+    ):
+        return f"expected a number within float32 (±{FLOAT32_MAX:.7g})"
+    if kind == "extra_forbidden":
+        return "unknown field"
+    if kind == "missing":
+        return "this field is required"
+    if kind == "json_invalid":
+        # Its words hold a position, and no part of the body.
+        return str(problem["msg"])
+    if kind in ("union_tag_invalid", "union_tag_not_found", "literal_error", "enum"):
+        # The usual words quote what was sent.
+        wanted = context.get("expected_tags") or context.get("expected")
+        return f"expected one of {wanted}" if wanted else "expected an object"
+    return str(problem["msg"])
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    headers = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.code == "too_large":
+        # The rest of the body is not read.
+        headers["Connection"] = "close"
+    return problem(request, error.code, error.detail, error.faults, headers)
+
+
+async def _on_parameter_error(request: Request, error: Exception) -> Response:
+    """A path or query parameter that is not what it should be."""
+    assert isinstance(error, RequestValidationError)
+    faults = []
+    for wrong in error.errors():
+        place, *names = wrong["loc"]
+        faults.append(Fault("", f"{place} parameter {'.'.join(map(str, names))}: {wrong['msg']}"))
+    return problem(request, "invalid_request", faults[0].detail, faults)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.method} is not allowed here"
+        return problem(request, "method_not_allowed", detail, headers=error.headers)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return problem(request, "not_found", "there is nothing at this address; see /docs")
+    return problem(request, "invalid_request", "the request cannot be understood")
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    """The client left while sending; nobody will read this."""
+    return problem(request, "invalid_request", "the body did not arrive in full")
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    """Starlette has logged the trace."""
+    return problem(request, "internal_error", "an error of ours; it is logged under this id")

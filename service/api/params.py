@@ -1,0 +1,45 @@
+"""Parameters of paths and queries that several routes share."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Path, Query
+
+from service.errors import InvalidRequestError, JobNotFoundError
+
+ModelName = Annotated[
+    str,
+    Path(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="Name of the model: letters, digits, `.`, `_`, `-`; at most 64.",
+        examples=["default"],
+    ),
+]
+VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="Number of the version.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Most entries of a page.")]
+
+_JOB_ID = re.compile(r"[0-9a-f]{32}\Z")
+
+
+def _known_form(job_id: Annotated[str, Path(description="Id of the job.")]) -> str:
+    if not _JOB_ID.match(job_id):
+        raise JobNotFoundError("there is no such job: ids have 32 hexadecimal digits")
+    return job_id
+
+
+JobId = Annotated[str, Depends(_known_form)]
+
+
+def cursor(after: str | None) -> int | None:
+    """The number in a cursor that an earlier page gave.
+
+    Raises:
+        InvalidRequestError: no page gave it.
+    """
+    if after is None:
+        return None
+    if not (after.isascii() and after.isdigit() and len(after) <= 18):
+        raise InvalidRequestError("query parameter after: expected what `next` of a page said")
+    return int(after)

@@ -1,0 +1,1 @@
+"""One file a noun: train, jobs, predict, params, models, health, index."""

@@ -1,0 +1,99 @@
+"""POST /predict."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from service.api.body import JSON, json_body, parse_json, read_body, require_media_type
+from service.api.openapi import problems
+from service.api.params import ModelName, VersionNumber
+from service.api.state import AppState, Parts
+from service.entities import DEFAULT_MODEL
+from service.schemas.predict import PredictRequest, PredictResponse
+from service.serving.inference import rows_of, rows_of_csv
+from service.serving.pool import Served
+
+router = APIRouter(tags=["predict"])
+
+CSV = "text/csv"
+INLINE_BYTES = 16 * 1024
+"""A larger body is parsed and answered in a thread, so that it does not hold up the event loop;
+for a smaller one the hand-over costs more than the work."""
+
+_BODY = json_body(PredictRequest, True, CSV)
+_PROBLEMS = problems(
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+
+@router.post(
+    "/predict",
+    response_model=PredictResponse,
+    responses=_PROBLEMS,
+    openapi_extra=_BODY,
+    summary="Predict with the model `default`",
+)
+async def predict_default(request: Request, parts: Parts) -> Response:
+    """Answered by the active version, which the answer and the header `Refit-Version` name."""
+    return await _predict_active(request, parts, DEFAULT_MODEL)
+
+
+@router.post(
+    "/models/{model}/predict",
+    response_model=PredictResponse,
+    responses=_PROBLEMS,
+    openapi_extra=_BODY,
+    summary="Predict with a model",
+)
+async def predict_model(request: Request, parts: Parts, model: ModelName) -> Response:
+    """Answered by the active version of the model."""
+    return await _predict_active(request, parts, model)
+
+
+@router.post(
+    "/models/{model}/versions/{version}/predict",
+    response_model=PredictResponse,
+    responses={**_PROBLEMS, **problems(HTTPStatus.CONFLICT)},
+    openapi_extra=_BODY,
+    summary="Predict with a version",
+)
+async def predict_version(
+    request: Request, parts: Parts, model: ModelName, version: VersionNumber
+) -> Response:
+    """Answered by that version, active or not."""
+    kind, body = await _read(request, parts)
+    served = await run_in_threadpool(parts.inference.version, model, version)
+    return await _answer(parts, served, kind, body)
+
+
+async def _predict_active(request: Request, parts: AppState, model: str) -> Response:
+    kind, body = await _read(request, parts)
+    served = parts.inference.active(model)
+    if served is None:
+        served = await run_in_threadpool(parts.inference.require_active, model)
+    return await _answer(parts, served, kind, body)
+
+
+async def _read(request: Request, parts: AppState) -> tuple[str, bytes]:
+    kind = require_media_type(request, JSON, CSV)
+    return kind, await read_body(request, parts.settings.max_body_bytes)
+
+
+async def _answer(parts: AppState, served: Served, kind: str, body: bytes) -> Response:
+    def work() -> bytes:
+        bundle = served.predictor.bundle
+        if kind == CSV:
+            rows = rows_of_csv(body, bundle)
+        else:
+            rows = rows_of(parse_json(body, PredictRequest), bundle)
+        return parts.inference.answer(served, rows).model_dump_json().encode()
+
+    content = work() if len(body) <= INLINE_BYTES else await run_in_threadpool(work)
+    return Response(content, headers={"Refit-Version": str(served.version)}, media_type=JSON)

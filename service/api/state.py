@@ -1,0 +1,42 @@
+"""What the requests of one process share: built by the lifespan, reached through `Parts`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from fastapi import Depends, Request
+
+from service.jobs.desk import JobDesk
+from service.registry.registry import Registry
+from service.serving.inference import Inference
+from service.serving.pool import Pool
+from service.serving.rollout import Rollout
+from service.settings import Settings
+
+
+@dataclass
+class AppState:
+    """The rooms of the service, and the two things that change in a process's life."""
+
+    settings: Settings
+    desk: JobDesk
+    registry: Registry
+    inference: Inference
+    pool: Pool
+    rollout: Rollout
+    device: torch.device
+    draining: bool = False
+    """Set at SIGTERM: not ready any more, streams end, requests in flight finish."""
+    event_streams: int = 0
+
+
+def app_state(request: Request) -> AppState:
+    """The state of the application that answers ``request``."""
+    state = request.app.state.parts
+    assert isinstance(state, AppState)
+    return state
+
+
+Parts = Annotated[AppState, Depends(app_state)]

@@ -1,0 +1,100 @@
+"""Artifacts in a local folder: one folder each, named by the sha256 of its manifest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from ml.artifact import Bundle, artifact_id, decode, encode
+from ml.errors import CorruptArtifactError, MissingArtifactError
+
+_UNFINISHED = ".unfinished-"
+
+
+class LocalArtifacts:
+    """Artifacts under ``root``. What `publish` has returned survives a power cut."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def publish(self, bundle: Bundle) -> str:
+        """Write the artifact and return its id; the same bundle again changes nothing.
+
+        Write, fsync, rename, fsync of the folder: a reader sees all of it or none.
+        """
+        files = encode(bundle)
+        name = artifact_id(files)
+        final = self._root / name
+        if self._is_whole(final, name):
+            # Young again: a sweep between here and the row must not take it for an orphan.
+            os.utime(final)
+            return name
+        self._root.mkdir(parents=True, exist_ok=True)
+        unfinished = self._root / f"{_UNFINISHED}{uuid.uuid4().hex}"
+        unfinished.mkdir()
+        try:
+            for file_name, content in files.items():
+                _write_durably(unfinished / file_name, content)
+            _sync_folder(unfinished)
+            if final.exists():
+                # Its content is damaged, or it would have been whole above: put it aside.
+                final.rename(self._root / f"{_UNFINISHED}{uuid.uuid4().hex}")
+            unfinished.rename(final)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        _sync_folder(self._root)
+        return name
+
+    def load(self, name: str) -> Bundle:
+        """Read and verify an artifact.
+
+        Raises:
+            MissingArtifactError: it is not there.
+            CorruptArtifactError: any of its bytes is not what its name vouches for.
+        """
+        folder = self._root / name
+        if not folder.is_dir():
+            raise MissingArtifactError(f"there is no artifact {name}")
+        try:
+            files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        except OSError as error:
+            raise CorruptArtifactError(f"artifact {name} cannot be read: {error}") from error
+        return decode(files, expected_id=name)
+
+    def older_than(self, seconds: float) -> list[str]:
+        """Names of artifacts, and of what a crash left unfinished, last published so long ago."""
+        if not self._root.is_dir():
+            return []
+        newest = time.time() - seconds
+        return [path.name for path in self._root.iterdir() if path.stat().st_mtime < newest]
+
+    def delete(self, name: str) -> None:
+        """Delete an artifact, if it is there."""
+        shutil.rmtree(self._root / name, ignore_errors=True)
+
+    def _is_whole(self, folder: Path, name: str) -> bool:
+        if not folder.is_dir():
+            return False
+        try:
+            self.load(name)
+        except (MissingArtifactError, CorruptArtifactError):
+            return False
+        return True
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

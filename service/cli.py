@@ -1,0 +1,110 @@
+"""python -m service serve | health."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+
+import typer
+
+from service.settings import Settings, SettingsError, load_settings, unknown_settings
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="python -m service")
+
+
+@app.command()
+def serve() -> None:
+    """Start the service: web workers and the training supervisor. Settings: REFIT_…, see README."""
+    settings = _settings_or_exit()
+    from service.observability.logs import configure_logs
+
+    configure_logs(settings.log_level)
+    for sentence in unknown_settings():
+        logger.warning(sentence)
+    raise typer.Exit(_serve(settings))
+
+
+def _serve(settings: Settings) -> int:
+    from service.errors import StoreUnavailableError
+    from service.processes.launch import ForkLauncher, choose_launcher
+    from service.processes.parent import Parent, listen, run_parent
+    from service.processes.parts import Part, SupervisorPart, WebPart
+    from service.store.database import Database
+    from service.store.migrate import migrate
+
+    try:
+        listener = listen(settings.host, settings.port)
+        settings.artifacts_dir.mkdir(parents=True, exist_ok=True)
+        migrate(settings.sqlalchemy_url)
+    except OSError as error:
+        typer.echo(f"cannot start: {error}", err=True)
+        return 1
+    except StoreUnavailableError as error:
+        typer.echo(f"cannot start: {error.detail}", err=True)
+        return 1
+    host, port = listener.getsockname()[:2]
+    node = f"{socket.gethostname()}:{port}"
+    database = Database(settings.sqlalchemy_url)
+    with database.write() as stores:
+        stores.workers.forget_node(node)
+    database.close()
+
+    launcher = choose_launcher(settings)
+    if isinstance(launcher, ForkLauncher):
+        # Imported once here and shared by every process forked from this one.
+        import service.processes.web  # noqa: F401
+    parts: dict[str, Part] = {"supervisor": SupervisorPart()}
+    for slot in range(settings.workers):
+        fd = listener.fileno()
+        parts[f"web worker {slot}"] = WebPart(slot=slot, node=node, listen_fd=fd)
+    logger.info("Refit listens on http://%s:%d (docs: http://%s:%d/docs)", host, port, host, port)
+    with listener:
+        return run_parent(Parent(parts, launcher), settings.shutdown_seconds)
+
+
+@app.command()
+def health() -> None:
+    """Exit with 0 if the service on this machine is ready, else with 1; for health checks."""
+    settings = _settings_or_exit()
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/health"
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            typer.echo(response.read().decode())
+    except urllib.error.HTTPError as error:
+        typer.echo(error.read().decode(errors="replace"), err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        typer.echo(json.dumps({"status": "unreachable", "url": url, "why": str(error)}), err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command(hidden=True)
+def part(description: str) -> None:
+    """Be a part of the process tree; started by the parent where it cannot fork."""
+    settings = _settings_or_exit()
+    from service.observability.logs import configure_logs
+    from service.processes.launch import parse_part, run_part
+
+    configure_logs(settings.log_level)
+    sys.exit(run_part(parse_part(description), settings, os.getppid()))
+
+
+def _settings_or_exit() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as error:
+        typer.echo(f"wrong settings:\n{error}", err=True)
+        raise typer.Exit(2) from error

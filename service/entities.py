@@ -1,0 +1,152 @@
+"""Jobs, versions, deployments and workers as frozen records, free of torch, SQL and HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+DEFAULT_MODEL = "default"
+"""The model that the short routes `/train`, `/predict` and `/params` speak of."""
+
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+ENDED: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
+
+ALLOWED_MOVES: dict[JobState, frozenset[JobState]] = {
+    "queued": frozenset({"running", "cancelled"}),
+    "running": frozenset({"succeeded", "failed", "cancelled", "queued"}),
+    "succeeded": frozenset(),
+    "failed": frozenset(),
+    "cancelled": frozenset(),
+}
+"""Which state may follow which; `running -> queued` after a crash or a stop of the service."""
+
+Origin = Literal["api", "bootstrap"]
+EventKind = Literal["state", "point", "end"]
+MoveKind = Literal["promoted", "activated", "rolled_back"]
+
+
+@dataclass(frozen=True)
+class JobError:
+    """Why a job failed; ``code`` is stable, ``message`` is for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Whether a version was made the active one, and why."""
+
+    promoted: bool
+    reason: str
+    generation: int | None = None
+    """Of the deployment, where promoted."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request to train. ``spec`` is None where a list left it out."""
+
+    number: int
+    id: str
+    model: str
+    origin: Origin
+    state: JobState
+    spec: dict[str, Any] | None
+    attempt: int
+    fence: int
+    """Grows with every claim; a write that carries an older one is refused."""
+    lease_until: datetime | None
+    cancel_requested: bool
+    epoch: int
+    epochs: int
+    metrics: dict[str, float | None] | None
+    version: int | None
+    promotion: Promotion | None
+    error: JobError | None
+    created_at: datetime
+    started_at: datetime | None
+    progress_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """One line of a job's history; ``seq`` counts from 1 without gaps."""
+
+    seq: int
+    kind: EventKind
+    at: datetime
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """What a training process registers."""
+
+    model: str
+    job_id: str
+    artifact: str
+    spec: dict[str, Any]
+    metrics: dict[str, float | None]
+    truth: dict[str, float] | None
+    least_squares: dict[str, Any] | None
+    data_sha256: str
+    environment: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """An artifact registered under a model; neither its number nor its content ever changes."""
+
+    model: str
+    number: int
+    job_id: str
+    origin: Origin
+    artifact: str
+    """sha256 of the artifact's manifest."""
+    spec: dict[str, Any]
+    metrics: dict[str, float | None]
+    truth: dict[str, float] | None
+    least_squares: dict[str, Any] | None
+    data_sha256: str
+    environment: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The pointer from a model to its active version; ``generation`` only grows."""
+
+    model: str
+    version: int
+    generation: int
+    artifact: str
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A model with the number of its versions."""
+
+    name: str
+    versions: int
+    active: int | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A web process as it last announced itself."""
+
+    node: str
+    slot: int
+    pid: int
+    generation: int
+    """The newest deployment it has dealt with: loaded, or failed to load."""
+    failure: str | None
+    seen_at: datetime

@@ -1,0 +1,209 @@
+"""The training process: one job, from its row to a registered version.
+
+It meets the rest of the service in the database only. Whatever it writes carries the fence of its
+claim, so it can publish nothing once another process has the job.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+import torch
+
+from ml.artifact import Bundle
+from ml.device import limit_threads, pick_device
+from ml.errors import MLError
+from ml.training.evaluate import LeastSquares
+from ml.training.fit import Fit, Fitted
+from service.artifacts.local import LocalArtifacts
+from service.entities import Deployment, Job, JobError, NewVersion, Promotion
+from service.errors import InvalidRequestError, VersionNotFoundError
+from service.jobs.contest import hold_contest
+from service.jobs.desk import start_version
+from service.jobs.recorder import CancelRequestedError, LeaseLostError, Recorder
+from service.registry.promotion import Contest, decide
+from service.schemas.training import TrainRequest
+from service.settings import Settings
+from service.store.database import Database, Stores
+
+logger = logging.getLogger(__name__)
+
+NICENESS = 19
+"""Training gives way to prediction."""
+
+
+class StopRequestedError(Exception):
+    """The service is stopping; the job is to run again at the next start."""
+
+
+def run_job(settings: Settings, job_id: str, fence: int) -> None:
+    """Train, publish, register, promote. Ends the job, requeues it, or has lost it."""
+    os.nice(NICENESS)
+    limit_threads(settings.train_threads)
+    stop = _StopFlag()
+    signal.signal(signal.SIGTERM, stop.set)
+    database = Database(settings.sqlalchemy_url)
+    try:
+        _Training(settings, database, job_id, fence, stop).run()
+    finally:
+        database.close()
+
+
+class _StopFlag:
+    def __init__(self) -> None:
+        self.is_set = False
+
+    def set(self, signum: int, frame: FrameType | None) -> None:
+        self.is_set = True
+
+
+class _Training:
+    def __init__(
+        self, settings: Settings, database: Database, job_id: str, fence: int, stop: _StopFlag
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._artifacts = LocalArtifacts(settings.artifacts_dir)
+        self._fence = fence
+        self._stop = stop
+        with database.read() as stores:
+            self._job = stores.jobs.get(job_id)
+        assert self._job.spec is not None
+        self._request = TrainRequest.model_validate_json(json.dumps(self._job.spec))
+
+    def run(self) -> None:
+        job_id, fence = self._job.id, self._fence
+        try:
+            self._finish(*self._fit())
+        except LeaseLostError:
+            logger.warning("job %s: lease lost, nothing published", job_id)
+        except CancelRequestedError:
+            with self._database.write() as stores:
+                stores.jobs.cancel_running(job_id, fence, datetime.now(UTC))
+        except StopRequestedError:
+            with self._database.write() as stores:
+                stores.jobs.requeue(job_id, fence, datetime.now(UTC), count_attempt=False)
+        except (MLError, InvalidRequestError) as error:
+            self._fail(error.code, str(error))
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            self._fail("out_of_memory", "memory ran out: use fewer rows or a smaller model")
+
+    def _fail(self, code: str, message: str) -> None:
+        with self._database.write() as stores:
+            error = JobError(code, message)
+            stores.jobs.fail(self._job.id, self._fence, error, datetime.now(UTC))
+
+    def _fit(self) -> tuple[Fit, Fitted]:
+        fit = Fit(self._request, pick_device(self._settings.device), self._start_bundle())
+        recorder = Recorder(
+            self._database,
+            self._job.id,
+            self._fence,
+            self._settings.lease_seconds,
+            clock=time.monotonic,
+        )
+        for progress in fit:
+            recorder.record(progress)
+            if self._stop.is_set:
+                raise StopRequestedError
+        recorder.flush()
+        return fit, fit.result()
+
+    def _start_bundle(self) -> Bundle | None:
+        with self._database.read() as stores:
+            number = start_version(stores, self._job.model, self._request)
+            if number is None:
+                return None
+            artifact = stores.versions.get(self._job.model, number).artifact
+        return self._artifacts.load(artifact)
+
+    def _finish(self, fit: Fit, fitted: Fitted) -> None:
+        artifact = self._artifacts.publish(fitted.bundle)
+        while True:
+            with self._database.read() as stores:
+                active = stores.deployments.get(self._job.model)
+                bootstrap = active is not None and _is_bootstrap(stores, active)
+            contest = None if active is None else self._contest(fit, fitted, active, bootstrap)
+            promoted, reason = decide(self._request.promote, contest)
+            with self._database.write() as stores:
+                if stores.deployments.get(self._job.model) != active:
+                    continue  # another version became active meanwhile: score again
+                self._register(stores, fitted, artifact, promoted, reason)
+                return
+
+    def _contest(self, fit: Fit, fitted: Fitted, active: Deployment, is_bootstrap: bool) -> Contest:
+        incumbent: Bundle | None = None
+        if self._request.promote == "if_better":
+            try:
+                incumbent = self._artifacts.load(active.artifact)
+            except MLError as error:
+                logger.warning("the active version cannot be loaded: %s", error)
+        return hold_contest(
+            fitted.bundle,
+            incumbent,
+            fit.parts.held_out,
+            self._request.loss,
+            fit.device,
+            active.version,
+            is_bootstrap,
+        )
+
+    def _register(
+        self, stores: Stores, fitted: Fitted, artifact: str, promoted: bool, reason: str
+    ) -> None:
+        now = datetime.now(UTC)
+        job = self._job
+        version = stores.versions.add(_new_version(job, fitted, artifact), job.origin, now)
+        generation = None
+        if promoted:
+            generation = stores.deployments.move(job.model, version.number, "promoted", now)
+        promotion = Promotion(promoted, reason, generation)
+        if not stores.jobs.succeed(
+            job.id, self._fence, version.number, fitted.metrics, promotion, now
+        ):
+            raise LeaseLostError(job.id)  # undoes the version and the move
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On the CPU torch raises a bare RuntimeError with these words (c10/core/impl/alloc_cpu.cpp).
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or "can't allocate memory" in str(error)
+
+
+def _is_bootstrap(stores: Stores, active: Deployment) -> bool:
+    try:
+        return stores.versions.get(active.model, active.version).origin == "bootstrap"
+    except VersionNotFoundError:
+        return False
+
+
+def _new_version(job: Job, fitted: Fitted, artifact: str) -> NewVersion:
+    assert job.spec is not None
+    optimum, truth = fitted.least_squares, fitted.truth
+    environment: dict[str, Any] = asdict(fitted.environment)
+    environment["best_epoch"] = fitted.best_epoch
+    return NewVersion(
+        model=job.model,
+        job_id=job.id,
+        artifact=artifact,
+        spec=job.spec,
+        metrics=fitted.metrics,
+        truth=None if truth is None else asdict(truth),
+        least_squares=None if optimum is None else _line(optimum),
+        data_sha256=fitted.data_sha256,
+        environment=environment,
+    )
+
+
+def _line(optimum: LeastSquares) -> dict[str, Any]:
+    return {"weight_TF": optimum.weight_TF.tolist(), "bias_T": optimum.bias_T.tolist()}

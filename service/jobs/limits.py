@@ -1,0 +1,48 @@
+"""What a request to train may cost; the bound and the figure stand in the message."""
+
+from __future__ import annotations
+
+import math
+
+from service.errors import Fault, InvalidRequestError
+from service.schemas.training import TrainRequest
+from service.settings import Settings
+
+
+def check_limits(request: TrainRequest, settings: Settings) -> None:
+    """Price a training before it is queued.
+
+    Raises:
+        InvalidRequestError: it is too large; names every bound that it breaks.
+    """
+    rows, architecture = request.data.rows, request.architecture
+    parameters = architecture.parameter_count(request.data.features, request.data.targets)
+    trained_rows = request.split.counts(rows).train
+    batches = 1 if request.batch_size is None else math.ceil(trained_rows / request.batch_size)
+    hidden = sum(architecture.hidden) if architecture.kind == "mlp" else 0
+    bounds = [
+        ("/data", "rows", rows, settings.max_rows),
+        ("/epochs", "epochs", request.epochs, settings.max_epochs),
+        ("/epochs", "steps (epochs × batches)", request.epochs * batches, settings.max_steps),
+        (
+            "/epochs",
+            "work (epochs × rows × parameters)",
+            request.epochs * trained_rows * parameters,
+            settings.max_work,
+        ),
+        ("/architecture/hidden", "hidden units", hidden, settings.max_hidden_units),
+        ("/architecture", "parameters", parameters, settings.max_parameters),
+        (
+            "/evaluate_every",
+            "points of the curve (epochs / evaluate_every)",
+            math.ceil(request.epochs / request.evaluate_every),
+            settings.max_curve_points,
+        ),
+    ]
+    faults = [
+        Fault(pointer, f"{figure:,} {what} asked, at most {bound:,} allowed")
+        for pointer, what, figure, bound in bounds
+        if figure > bound
+    ]
+    if faults:
+        raise InvalidRequestError("the training is larger than this service allows", faults)

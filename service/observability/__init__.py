@@ -1,0 +1,4 @@
+"""Logs.
+
+logs   configured once, by the entry point
+"""

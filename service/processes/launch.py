@@ -1,0 +1,110 @@
+"""Fork (warm, milliseconds) or spawn (a fresh interpreter) a part of the tree."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Protocol
+
+from service.processes.death import die_with
+from service.processes.parts import PART, Part, SupervisorPart, TrainingPart, WebPart
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+
+
+class Launcher(Protocol):
+    """Starts parts as children of this process."""
+
+    def start(self, part: Part) -> int:
+        """Start a part; its pid."""
+        ...
+
+
+def choose_launcher(settings: Settings) -> Launcher:
+    """The launcher of the settings; `auto` forks unless a GPU or macOS forbids it.
+
+    A process that has initialised CUDA cannot be forked, and asking whether there is a GPU may
+    initialise it: so where a driver is present, spawn. On macOS, system libraries do not survive
+    a fork.
+    """
+    method = settings.start_method
+    if method == "auto":
+        gpu = settings.device != "cpu" and Path("/dev/nvidiactl").exists()
+        method = "spawn" if gpu or sys.platform == "darwin" else "fork"
+    return ForkLauncher(settings) if method == "fork" else SpawnLauncher()
+
+
+class ForkLauncher:
+    """Children begin with everything that this process has imported."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def start(self, part: Part) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            _reset_signals()
+            code = run_part(part, self._settings, parent)
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # Not sys.exit: what the parent registered to run at its own end is not ours to run.
+            os._exit(code)
+
+
+class SpawnLauncher:
+    """Children are fresh interpreters that read their settings from the environment again."""
+
+    def start(self, part: Part) -> int:
+        if isinstance(part, WebPart):
+            os.set_inheritable(part.listen_fd, True)
+        command = [sys.executable, "-m", "service", "part", part.model_dump_json()]
+        # posix_spawn takes the environment as it is; nothing in it is read here.
+        environment = dict(os.environ)  # noqa: TID251
+        return os.posix_spawn(sys.executable, command, environment)
+
+
+def run_part(part: Part, settings: Settings, parent_pid: int) -> int:
+    """Be that part until it ends; the exit code."""
+    die_with(parent_pid)
+    match part:
+        case WebPart():
+            from service.processes.web import run_web
+
+            return run_web(part, settings)
+        case SupervisorPart():
+            from service.processes.training import run_supervisor
+
+            return run_supervisor(settings)
+        case TrainingPart():
+            from service.processes.training import run_training
+
+            return run_training(part, settings)
+
+
+def parse_part(text: str) -> Part:
+    """The part that a spawned process was told to be."""
+    return PART.validate_json(text)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in _HANDLED:
+        signal.signal(number, signal.SIG_DFL)

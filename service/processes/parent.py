@@ -1,0 +1,152 @@
+"""Binds the port, starts the parts, starts dead ones again, and ends all of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+
+from service.processes.launch import Launcher
+from service.processes.parts import Part
+
+logger = logging.getLogger(__name__)
+
+BACKOFF_SECONDS = (0.0, 0.1, 0.5, 2.0, 5.0)
+"""Waits before a part is started again, after so many quick deaths in a row."""
+
+QUICK_DEATH_SECONDS = 10.0
+
+
+@dataclass
+class _Slot:
+    name: str
+    part: Part
+    pid: int | None = None
+    started: float = 0.0
+    quick_deaths: int = 0
+    start_at: float = 0.0
+
+
+class Parent:
+    """Keeps one process for each part. Turn the crank with `step`."""
+
+    def __init__(
+        self,
+        parts: dict[str, Part],
+        launcher: Launcher,
+        wait_for: Callable[[int, int], tuple[int, int]] = os.waitpid,
+        kill: Callable[[int, int], None] = os.kill,
+    ) -> None:
+        self._slots = [_Slot(name, part) for name, part in parts.items()]
+        self._launcher = launcher
+        self._wait_for = wait_for
+        self._kill = kill
+        self._stopping = False
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The living parts."""
+        return {slot.name: slot.pid for slot in self._slots if slot.pid is not None}
+
+    def step(self, now: float) -> None:
+        """Reap what died and start what is due; ``now`` is in seconds of a steady clock."""
+        for slot in self._slots:
+            if slot.pid is not None:
+                self._reap(slot, now)
+            if slot.pid is None and not self._stopping and now >= slot.start_at:
+                slot.pid = self._launcher.start(slot.part)
+                slot.started = now
+                logger.info("%s runs as process %d", slot.name, slot.pid)
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to every part; none is started again from here on."""
+        self._stopping = True
+        for pid in self.pids.values():
+            self._kill(pid, number)
+
+    def _reap(self, slot: _Slot, now: float) -> None:
+        assert slot.pid is not None
+        done, status = self._wait_for(slot.pid, os.WNOHANG)
+        if done == 0:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        if not self._stopping:
+            logger.error("%s (process %d) ended with %d", slot.name, slot.pid, code)
+        slot.pid = None
+        lived = now - slot.started
+        slot.quick_deaths = slot.quick_deaths + 1 if lived < QUICK_DEATH_SECONDS else 0
+        wait = BACKOFF_SECONDS[min(slot.quick_deaths, len(BACKOFF_SECONDS) - 1)]
+        slot.start_at = now + wait
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The socket that every web worker accepts from.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(2048)
+    return listener
+
+
+def run_parent(parent: Parent, shutdown_seconds: float) -> int:
+    """Run the tree until SIGTERM or SIGINT; 0 where all of it ended in time."""
+    stop_requested = False
+
+    def request_stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal stop_requested
+        stop_requested = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, request_stop)
+    signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+    # A signal writes a byte to this pair, which ends a wait at once.
+    waker, woken = socket.socketpair()
+    with waker, woken:
+        waker.setblocking(False)
+        woken.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        while not stop_requested:
+            parent.step(time.monotonic())
+            _wait(woken, 0.5)
+        all_in_time = _end(parent, woken, shutdown_seconds)
+        signal.set_wakeup_fd(-1)
+    return 0 if all_in_time else 1
+
+
+def _end(parent: Parent, woken: socket.socket, seconds: float) -> bool:
+    """Ask every part to end, and kill what has not after ``seconds``; whether none was killed."""
+    logger.info("stopping")
+    parent.signal_all(signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while parent.pids and time.monotonic() < deadline:
+        parent.step(time.monotonic())
+        _wait(woken, 0.05)
+    late = parent.pids
+    if late:
+        logger.error("killed, as they did not end in time: %s", ", ".join(late))
+        parent.signal_all(signal.SIGKILL)
+    while parent.pids:
+        parent.step(time.monotonic())
+        _wait(woken, 0.05)
+    logger.info("stopped")
+    return not late
+
+
+def _wait(woken: socket.socket, seconds: float) -> None:
+    select.select([woken], [], [], seconds)
+    try:
+        while woken.recv(1024):
+            pass
+    except BlockingIOError:
+        pass

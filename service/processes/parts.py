@@ -1,0 +1,38 @@
+"""What a process of the tree may be."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WebPart(_Part):
+    """Answers requests on the listening socket, a file descriptor that it inherits."""
+
+    kind: Literal["web"] = "web"
+    slot: int
+    node: str
+    listen_fd: int
+
+
+class SupervisorPart(_Part):
+    """Claims jobs."""
+
+    kind: Literal["supervisor"] = "supervisor"
+
+
+class TrainingPart(_Part):
+    """Trains one job under the fence of its claim."""
+
+    kind: Literal["training"] = "training"
+    job_id: str
+    fence: int
+
+
+Part = WebPart | SupervisorPart | TrainingPart
+PART: TypeAdapter[Part] = TypeAdapter(Annotated[Part, Field(discriminator="kind")])

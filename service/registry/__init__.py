@@ -1,0 +1,5 @@
+"""The catalogue of versions and deployments.
+
+registry    list, show, activate, roll back, delete
+promotion   the rule that decides whether a new version becomes the active one
+"""

@@ -1,0 +1,9 @@
+"""Wire types, as pydantic models; free of torch, FastAPI and SQL.
+
+training    TrainRequest
+jobs        JobResponse and its parts
+predict     PredictRequest, PredictResponse
+models      models, versions, params, deployments
+health      HealthResponse
+problem     ProblemResponse (RFC 9457)
+"""

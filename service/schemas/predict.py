@@ -1,0 +1,67 @@
+"""What a prediction takes and gives."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from ml.spec.base import Number, fail_at
+from service.schemas.jobs import Response
+
+
+def _shape(x: Any) -> str:
+    if not isinstance(x, list):
+        return "number"
+    return "rows" if x and isinstance(x[0], list) else "numbers"
+
+
+X = Annotated[
+    Annotated[Number, Tag("number")]
+    | Annotated[list[Number], Field(min_length=1, fail_fast=True), Tag("numbers")]
+    | Annotated[
+        list[Annotated[list[Number], Field(fail_fast=True)]],
+        Field(min_length=1, fail_fast=True),
+        Tag("rows"),
+    ],
+    Discriminator(_shape),
+]
+
+
+class PredictRequest(BaseModel):
+    """Either `x` or `rows`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {"x": [0.5, 0.6]},
+                {"x": 0.5},
+                {"x": [[1.0, 2.0], [3.0, 4.0]]},
+                {"rows": [{"x": 0.5}]},
+            ]
+        },
+    )
+
+    x: X | None = None
+    """One number; one number a row (one feature); or one list of F numbers a row."""
+    rows: Annotated[list[dict[str, Number]], Field(min_length=1, fail_fast=True)] | None = None
+    """One object a row, by feature name."""
+
+    @model_validator(mode="after")
+    def _has_one_of_them(self) -> PredictRequest:
+        if (self.x is None) == (self.rows is None):
+            fail_at((), "x_or_rows", "expected either x or rows")
+        return self
+
+
+class PredictResponse(Response):
+    """The predictions, and the one version that made all of them."""
+
+    y: list[float] | list[list[float]]
+    """One number a row for one target, one list of T numbers a row for several."""
+    model: str
+    version: int

@@ -1,0 +1,65 @@
+"""The predictors loaded in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ml.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Served:
+    """A loaded and warmed version. A request takes one and is answered by it, whatever swaps."""
+
+    model: str
+    version: int
+    generation: int
+    artifact: str
+    predictor: Predictor
+
+
+class Pool:
+    """Active versions by model, and a bounded number of others by artifact.
+
+    `active` is a single dictionary read and `swap` a single write, so a reader sees the old
+    version or the new one and never waits.
+    """
+
+    def __init__(self, max_others: int) -> None:
+        self._active: dict[str, Served] = {}
+        self._others: OrderedDict[str, Predictor] = OrderedDict()
+        self._max_others = max_others
+        self._lock = threading.Lock()
+
+    def active(self, model: str) -> Served | None:
+        """The version of ``model`` that is to answer now."""
+        return self._active.get(model)
+
+    def any_active(self) -> Served | None:
+        """Some version that answers, if any does."""
+        return next(iter(list(self._active.values())), None)
+
+    def swap(self, served: Served) -> None:
+        """Let ``served`` answer from now on."""
+        self._active[served.model] = served
+
+    def other(self, artifact: str, load: Callable[[], Predictor]) -> Predictor:
+        """The predictor of an artifact; ``load`` makes it where it is not here.
+
+        The one used longest ago leaves when there are too many.
+        """
+        for served in list(self._active.values()):
+            if served.artifact == artifact:
+                return served.predictor
+        with self._lock:
+            predictor = self._others.pop(artifact, None)
+        if predictor is None:
+            predictor = load()
+        with self._lock:
+            self._others[artifact] = predictor
+            while len(self._others) > self._max_others:
+                self._others.popitem(last=False)
+        return predictor

@@ -1,0 +1,130 @@
+"""What the environment may say: one frozen object, read once by an entry point."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "REFIT_"
+
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class SettingsError(Exception):
+    """A variable of the environment holds something that cannot be meant; names it."""
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable `REFIT_` + its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Loopback unless told: the API has no authentication yet."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on; 0 takes a free one and prints it."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 2
+    """Web processes that answer requests."""
+    data_dir: Path = Path("data")
+    """Folder for the SQLite file and the artifacts."""
+    database_url: str | None = None
+    """SQLAlchemy URL; a SQLite file in the data folder where not given."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where models are trained and served; auto takes cuda, else mps, else cpu."""
+    bootstrap: bool = True
+    """Train the tutorial's line by an ordinary job when the data folder is empty."""
+    start_method: Literal["auto", "fork", "spawn"] = "auto"
+    """How processes start: fork takes milliseconds; auto spawns where a GPU or macOS forbids it."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is logged."""
+
+    max_body_bytes: Positive = 16 * 1024 * 1024
+    """Largest request body, in bytes."""
+    max_rows: Positive = 200_000
+    """Most rows of one training."""
+    max_predict_rows: Positive = 200_000
+    """Most rows of one prediction request."""
+    max_epochs: Positive = 1_000_000
+    """Most epochs of one training."""
+    max_steps: Positive = 20_000_000
+    """Most optimizer steps of one training: epochs × batches."""
+    max_work: Positive = 10**13
+    """Most work of one training: epochs × rows × parameters."""
+    max_hidden_units: Positive = 16_384
+    """Most hidden units of one model, over all layers."""
+    max_parameters: Positive = 10_000_000
+    """Most parameters of one model."""
+    max_curve_points: Positive = 10_000
+    """Most points of one learning curve: epochs / evaluate_every."""
+    max_queued_jobs: Positive = 100
+    """Jobs that may wait; one more is answered 429."""
+    max_wait_seconds: Seconds = 60
+    """Longest time that `Prefer: wait` is honoured."""
+    max_event_streams: Positive = 100
+    """Event streams one web process keeps open; one more is answered 429."""
+    max_loaded_versions: Positive = 16
+    """Versions other than the active ones that one web process keeps loaded."""
+
+    max_attempts: Positive = 3
+    """How often one job is started before a crash makes it fail."""
+    lease_seconds: Annotated[float, Field(ge=1)] = 10
+    """A running job that has not been heard of for so long is given to another process."""
+    train_threads: Positive = 1
+    """Threads torch may use in a training process."""
+    predict_threads: Positive = 1
+    """Threads torch may use in a web process."""
+    poll_seconds: Annotated[float, Field(gt=0, le=10)] = 0.05
+    """How often the supervisor looks for jobs and web processes for new versions."""
+    shutdown_seconds: Annotated[float, Field(ge=0.5)] = 8
+    """Time that processes have to end after SIGTERM before they are killed."""
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """Where the rows live."""
+        if self.database_url is not None:
+            return self.database_url
+        return f"sqlite:///{(self.data_dir / 'refit.db').absolute()}"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Where the artifacts live."""
+        return self.data_dir.absolute() / "artifacts"
+
+
+def load_settings() -> Settings:
+    """The settings of this process's environment.
+
+    Raises:
+        SettingsError: a variable is wrong; the message names each and says what was wanted.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
+            line = f"{name} = {problem['input']!r}: {problem['msg']}"
+            if name == f"{PREFIX}PORT" and str(problem["input"]).startswith("tcp://"):
+                line += "; Kubernetes sets it for a service called refit: use enableServiceLinks"
+            lines.append(line)
+        raise SettingsError("\n".join(lines)) from error
+
+
+def unknown_settings() -> list[str]:
+    """A sentence for each variable with our prefix that is no setting, with the nearest name."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    sentences = []
+    for name in sorted(os.environ):  # noqa: TID251
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            sentences.append(f"{name} is no setting and is ignored{hint}")
+    return sentences

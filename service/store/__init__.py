@@ -1,0 +1,11 @@
+"""The only rooms that know SQL: SQLite or Postgres by URL.
+
+tables        the schema
+database      engine, transactions, pragmas
+jobs          JobStore: jobs, their events, idempotency keys
+versions      VersionStore: models and versions
+deployments   DeploymentStore: which version is active, and the history of it
+workers       WorkerStore: web processes and what they have loaded
+migrate       bring the schema up to date
+migrations/   Alembic's scripts
+"""

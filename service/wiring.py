@@ -1,0 +1,39 @@
+"""Builds the rooms of a web process from settings."""
+
+from __future__ import annotations
+
+from ml.device import limit_threads, pick_device
+from service.api.state import AppState
+from service.artifacts.local import LocalArtifacts
+from service.jobs.desk import JobDesk
+from service.registry.registry import Registry
+from service.serving.inference import Inference
+from service.serving.pool import Pool
+from service.serving.rollout import Rollout
+from service.settings import Settings
+from service.store.database import Database
+
+
+def build_parts(settings: Settings, node: str, slot: int, pid: int) -> tuple[Database, AppState]:
+    """Everything that a web process needs; close the database when it ends.
+
+    Raises:
+        DeviceUnavailableError: the device of the settings is not here.
+    """
+    limit_threads(settings.predict_threads)
+    device = pick_device(settings.device)
+    database = Database(settings.sqlalchemy_url)
+    artifacts = LocalArtifacts(settings.artifacts_dir)
+    registry = Registry(database, artifacts)
+    pool = Pool(settings.max_loaded_versions)
+    rollout = Rollout(database, artifacts, pool, device, node, slot, pid)
+    state = AppState(
+        settings=settings,
+        desk=JobDesk(database, artifacts, settings),
+        registry=registry,
+        inference=Inference(pool, registry, rollout, settings.max_predict_rows),
+        pool=pool,
+        rollout=rollout,
+        device=device,
+    )
+    return database, state
