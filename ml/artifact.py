@@ -146,7 +146,7 @@ def decode(files: Mapping[str, bytes], expected_id: str | None = None) -> Bundle
     features, targets = len(manifest.feature_names), len(manifest.target_names)
     if {key: _describe(values) for key, values in state.items()} != manifest.tensors:
         raise CorruptArtifactError(f"{WEIGHTS}: tensors differ from the manifest's")
-    check_state(state, skeleton(manifest.architecture, features, targets))
+    state = check_state(state, skeleton(manifest.architecture, features, targets))
     return Bundle(
         architecture=manifest.architecture,
         feature_names=tuple(manifest.feature_names),
@@ -163,7 +163,7 @@ def skeleton(architecture: ArchitectureSpec, features: int, targets: int) -> nn.
 
 
 def check_state(state: object, module: nn.Module) -> StateDict:
-    """``state`` itself, once it is shown to be a state_dict of ``module``.
+    """``state`` in the order of ``module``, once it is shown to be a state_dict of it.
 
     `torch.load(weights_only=True)` is no fence: sparse or expanded tensors load, and the next
     product reads memory that is not there. Names, shapes, dtypes, layout and the bytes really
@@ -190,7 +190,7 @@ def check_state(state: object, module: nn.Module) -> StateDict:
             raise CorruptArtifactError(f"{key}: fewer bytes than its shape needs")
         if not bool(values.isfinite().all()):
             raise CorruptArtifactError(f"{key}: holds a number that is not finite")
-    return state
+    return {key: state[key] for key in wanted}
 
 
 def _is_dense(values: object) -> bool:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -44,6 +45,9 @@ def _serve(settings: Settings) -> int:
     from service.store.database import Database
     from service.store.migrate import migrate
 
+    if settings.device in ("cuda", "mps") and not _device_is_here(settings.device):
+        typer.echo(f"cannot start: REFIT_DEVICE is {settings.device}, but none is here", err=True)
+        return 1
     try:
         listener = listen(settings.host, settings.port)
         settings.artifacts_dir.mkdir(parents=True, exist_ok=True)
@@ -61,7 +65,7 @@ def _serve(settings: Settings) -> int:
         stores.workers.forget_node(node)
     database.close()
 
-    launcher = choose_launcher(settings)
+    launcher = choose_launcher(settings, listener.fileno())
     if isinstance(launcher, ForkLauncher):
         # Imported once here and shared by every process forked from this one.
         import service.processes.web  # noqa: F401
@@ -70,8 +74,15 @@ def _serve(settings: Settings) -> int:
         fd = listener.fileno()
         parts[f"web worker {slot}"] = WebPart(slot=slot, node=node, listen_fd=fd)
     logger.info("Refit listens on http://%s:%d (docs: http://%s:%d/docs)", host, port, host, port)
-    with listener:
-        return run_parent(Parent(parts, launcher), settings.shutdown_seconds)
+    return run_parent(Parent(parts, launcher), listener, settings.shutdown_seconds)
+
+
+def _device_is_here(name: str) -> bool:
+    """Asked in a process of its own: asking initialises the driver, and then no fork is safe."""
+    question = f"from ml.device import pick_device; pick_device({name!r})"
+    command = [sys.executable, "-c", question]
+    asked = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
+    return asked.returncode == 0
 
 
 @app.command()

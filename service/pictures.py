@@ -29,7 +29,7 @@ def picture_of_curve(desk: JobDesk, job: Job, kind: PictureKind) -> bytes:
     from ml.plots import draw_learning_curves, render
 
     names = [name for name in points[0] if name != "epoch"]
-    losses = {name: [point[name] for point in points] for name in names}
+    losses = {name.removesuffix("_loss"): [point[name] for point in points] for name in names}
     epochs = [int(point["epoch"]) for point in points]
     return render(draw_learning_curves(epochs, losses, _spec(job).loss), kind)
 

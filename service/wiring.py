@@ -1,8 +1,16 @@
-"""Builds the rooms of a web process from settings."""
+"""Builds a web process from settings: its rooms, the rollout, the application."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
 from ml.device import limit_threads, pick_device
+from service.api.app import create_app
 from service.api.state import AppState
 from service.artifacts.local import LocalArtifacts
 from service.jobs.desk import JobDesk
@@ -29,7 +37,7 @@ def build_parts(settings: Settings, node: str, slot: int, pid: int) -> tuple[Dat
     rollout = Rollout(database, artifacts, pool, device, node, slot, pid)
     state = AppState(
         settings=settings,
-        desk=JobDesk(database, artifacts, settings),
+        desk=JobDesk(database, settings),
         registry=registry,
         inference=Inference(pool, registry, rollout, settings.max_predict_rows),
         pool=pool,
@@ -37,3 +45,22 @@ def build_parts(settings: Settings, node: str, slot: int, pid: int) -> tuple[Dat
         device=device,
     )
     return database, state
+
+
+def build_app(settings: Settings, node: str, slot: int) -> FastAPI:
+    """The application of the web process with that place in the tree."""
+
+    @asynccontextmanager
+    async def make_state() -> AsyncIterator[AppState]:
+        database, state = build_parts(settings, node, slot, os.getpid())
+        # The active versions are loaded before the first request is accepted.
+        await run_in_threadpool(state.rollout.step, 0.0)
+        state.rollout.start(settings.poll_seconds)
+        try:
+            yield state
+        finally:
+            state.draining = True
+            await run_in_threadpool(state.rollout.stop)
+            database.close()
+
+    return create_app(make_state)

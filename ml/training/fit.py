@@ -24,8 +24,9 @@ from ml.training.losses import build_loss
 from ml.training.optimizers import build_optimizer
 
 ABSURD = 100
-"""A training loss this many times the loss of always answering 0 was not learned: the steps were
-too large, even where each number stayed finite (L1 swings for ever instead of overflowing)."""
+"""A training that ends with so many times the loss of always answering 0, and twice the loss that
+it began with, took too large steps, even where each number stayed finite: L1 swings for ever
+instead of overflowing."""
 
 
 @dataclass(frozen=True)
@@ -142,21 +143,21 @@ class Fit:
         )
 
     def _check_sense(self) -> None:
-        """Refuse a model that ended far worse than one that always answers 0.
+        """Refuse a model that training made absurd.
 
         Raises:
-            DivergedError: the steps were too large.
+            DivergedError: it ended far worse than it began, and than one that always answers 0.
         """
         train = self._loop.train
         losses = [self._loop.loss_of(train) or 0.0]
-        if self._curve and self._loop.best_epoch is None:
+        if self._loop.best_epoch is None:
             # Steps that are too large may swing back to where they began just at the end.
             losses.append(self._curve[-1].train_loss)
+        ended, began = max(losses), self._curve[0].train_loss
         of_zero = float(self._loop.loss(torch.zeros_like(train.y_NT), train.y_NT))
         # 1: where y is all 0, or tiny, a loss below that is still no sign of large steps.
-        if max(losses) > ABSURD * max(of_zero, 1.0):
-            ended = f"training ended at a loss of {max(losses):.3g}"
-            raise DivergedError(f"{ended} (always answering 0 has {of_zero:.3g})")
+        if ended > max(ABSURD * max(of_zero, 1.0), 2 * began):
+            raise DivergedError(f"the train loss began at {began:.3g} and ended at {ended:.3g}")
 
     def _metrics(self, predictor: Predictor) -> dict[str, float | None]:
         metrics: dict[str, float | None] = {}

@@ -2,11 +2,10 @@
 
 app         the application from its parts
 state       what the requests of one process share
-lifespan    builds that state, starts the rollout, ends both
 body        bodies: bounded, typed, strict
 prefer      the headers Prefer and Idempotency-Key
 errors      every problem+json is made here
-middleware  request ids
+middleware  request ids, and bugs as problems
 render      records of the service -> wire types
 routes/     one file a noun
 """

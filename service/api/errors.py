@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -47,6 +48,29 @@ STATUS: dict[str, HTTPStatus] = {
 }
 """Which status goes with which code; a test holds docs/errors.md to this table."""
 
+MEANING: dict[str, str] = {
+    "invalid_request": "The request cannot be meant; `errors` say what was got, wanted, and where.",
+    "idempotency_key_reused": "The same Idempotency-Key came with another body within a day.",
+    "not_found": "There is nothing at this address.",
+    "model_not_found": "No model has this name; the first version that is trained makes it.",
+    "version_not_found": "The model has no version of this number, or no longer.",
+    "job_not_found": "No job has this id.",
+    "method_not_allowed": "The address is right, the method is not; see the header `Allow`.",
+    "job_finished": "The job has ended and cannot be cancelled any more.",
+    "job_not_finished": "The job has not come far enough for what was asked.",
+    "version_active": "The active version cannot be deleted: activate another first.",
+    "version_unloadable": "The version's files are missing or damaged; what serves keeps serving.",
+    "nothing_to_roll_back": "No other version was active before, or it was deleted.",
+    "too_large": "The body is larger than `REFIT_MAX_BODY_BYTES`.",
+    "unsupported_media_type": "The `Content-Type` is none that this address takes.",
+    "queue_full": "`REFIT_MAX_QUEUED_JOBS` jobs wait; try again after `Retry-After` seconds.",
+    "too_many_streams": "`REFIT_MAX_EVENT_STREAMS` streams are open; try again later.",
+    "not_ready": "No active version is loaded: train one, or wait until it is.",
+    "store_unavailable": "The database does not answer; nothing was changed; try again.",
+    "internal_error": "A bug of ours; it is logged under the `request_id`.",
+}
+"""What each code means; served at /docs/errors, where the `type` of a problem points."""
+
 MEDIA_TYPE = "application/problem+json"
 
 MAX_FAULTS = 20
@@ -65,12 +89,11 @@ _TAGS = frozenset(
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Let every error of ``app`` leave as a problem."""
+    """Let every error of ``app`` leave as a problem; bugs are left to `middleware.RequestIds`."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_parameter_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    app.add_exception_handler(Exception, _on_bug)
 
 
 def problem(
@@ -92,14 +115,13 @@ def problem(
         "request_id": request.scope.get("request_id", ""),
     }
     # ensure_ascii: a lone surrogate in a name that the client sent cannot be written as UTF-8.
-    content = json.dumps(body, ensure_ascii=True, allow_nan=False).encode()
+    content = json.dumps(body, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
     return Response(content, int(status), dict(headers or {}), MEDIA_TYPE)
 
 
 def invalid_body(error: ValidationError, body: bytes) -> InvalidRequestError:
     """A pydantic error about a JSON body, as faults with JSON pointers into it."""
-    # At most a few: rendering a million errors would take the process away from others.
-    problems = error.errors(include_url=False, include_context=True, include_input=False)
+    problems = error.errors(include_url=False)
     try:
         document: Any = from_json(body)
     except ValueError:
@@ -130,6 +152,8 @@ def _has(value: Any, part: str | int) -> bool:
 
 def _sentence(problem: Mapping[str, Any]) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
+    if kind in _WANTED:
+        return f"expected {_WANTED[kind]}, got {_name_of(problem['input'])}"
     if kind in ("less_than_equal", "greater_than_equal") and FLOAT32_MAX in (
         context.get("le"),
         -context.get("ge", 0),
@@ -147,6 +171,42 @@ def _sentence(problem: Mapping[str, Any]) -> str:
         wanted = context.get("expected_tags") or context.get("expected")
         return f"expected one of {wanted}" if wanted else "expected an object"
     return str(problem["msg"])
+
+
+_WANTED = {
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "a string",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+}
+
+
+def _name_of(value: object) -> str:
+    """What kind of JSON value was sent; never the value itself."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int():
+            return "a whole number"
+        case float():
+            return "a number" if math.isfinite(value) else "one that is not finite"
+        case str():
+            return "a string"
+        case list() | tuple():
+            return "a list"
+        case dict():
+            return "an object"
+        case _:
+            return "something else"
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
@@ -183,8 +243,3 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 async def _on_disconnect(request: Request, error: Exception) -> Response:
     """The client left while sending; nobody will read this."""
     return problem(request, "invalid_request", "the body did not arrive in full")
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    """Starlette has logged the trace."""
-    return problem(request, "internal_error", "an error of ours; it is logged under this id")

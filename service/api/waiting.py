@@ -30,14 +30,15 @@ async def poll(look: Callable[[], T], done: Callable[[T], bool], seconds: float)
 
 async def wait_for_end(parts: AppState, job: Job, seconds: float) -> Job:
     """Wait for a job to end and, where its version was promoted, for every live web process to
-    serve it: whoever waited is answered by the new version from here on."""
+    serve it: whoever waited is answered by the new version from here on. The job in full."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
 
     def done(seen: Job) -> bool:
         return seen.ended or parts.draining
 
-    job = await poll(lambda: parts.desk.get(job.id), done, seconds)
+    await poll(lambda: parts.desk.peek(job.id), done, seconds)
+    job = await run_in_threadpool(parts.desk.get, job.id)
     if job.promotion is not None and job.promotion.generation is not None:
         await wait_for_workers(parts, job.promotion.generation, deadline - loop.time())
     return job

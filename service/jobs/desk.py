@@ -7,8 +7,6 @@ import json
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from ml.artifact import Bundle
-from service.artifacts.local import LocalArtifacts
 from service.entities import DEFAULT_MODEL, Job, JobEvent, JobState, Origin
 from service.errors import (
     Fault,
@@ -31,9 +29,8 @@ KEY_LIFE = timedelta(hours=24)
 class JobDesk:
     """Submit, show, list and cancel jobs."""
 
-    def __init__(self, database: Database, artifacts: LocalArtifacts, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._artifacts = artifacts
         self._settings = settings
 
     def submit(self, model: str, request: TrainRequest, key: str | None = None) -> Job:
@@ -58,7 +55,7 @@ class JobDesk:
             waiting = stores.jobs.count("queued")
             if waiting >= self._settings.max_queued_jobs:
                 raise QueueFullError(f"{waiting} jobs wait already; try again later")
-            self._check_start(stores, model, request)
+            _check_start(stores, model, request)
             job = _add(stores, model, request, spec, "api", now)
             if key is not None:
                 stores.jobs.remember_key(key, digest, job.id, now)
@@ -102,14 +99,19 @@ class JobDesk:
             raise JobFinishedError(f"job {job_id} has {job.state} already")
         return job
 
-    def events(self, job_id: str, after: int, limit: int = 1000) -> tuple[Job, list[JobEvent]]:
-        """The job, and events numbered above ``after``: a view of one instant.
+    def peek(self, job_id: str) -> Job:
+        """One job without its spec, for those who look often.
 
         Raises:
             JobNotFoundError: there is none.
         """
         with self._database.read() as stores:
-            return stores.jobs.get(job_id), stores.jobs.events(job_id, after, limit)
+            return stores.jobs.get(job_id, with_spec=False)
+
+    def events(self, job_id: str, after: int, limit: int = 1000) -> list[JobEvent]:
+        """At most ``limit`` events numbered above ``after``; none for a job that is not there."""
+        with self._database.read() as stores:
+            return stores.jobs.events(job_id, after, limit)
 
     def curve(self, job_id: str) -> list[dict[str, float]]:
         """Points of the learning curve so far.
@@ -118,23 +120,8 @@ class JobDesk:
             JobNotFoundError: there is none.
         """
         with self._database.read() as stores:
-            stores.jobs.get(job_id)
+            stores.jobs.get(job_id, with_spec=False)
             return stores.jobs.curve(job_id)
-
-    def _check_start(self, stores: Stores, model: str, request: TrainRequest) -> None:
-        number = start_version(stores, model, request)
-        if number is None:
-            return
-        artifact = stores.versions.get(model, number).artifact
-        bundle: Bundle = self._artifacts.load(artifact)
-        data = request.data
-        if not bundle.fits(request.architecture, data.features, data.targets):
-            message = (
-                f"version {number} is {bundle.architecture.kind} with {len(bundle.feature_names)} "
-                f"features and {len(bundle.target_names)} targets; this training is "
-                f"{request.architecture.kind} with {data.features} and {data.targets}"
-            )
-            raise InvalidRequestError(message, [Fault("/start_from", message)])
 
 
 def start_version(stores: Stores, model: str, request: TrainRequest) -> int | None:
@@ -155,6 +142,22 @@ def start_version(stores: Stores, model: str, request: TrainRequest) -> int | No
         return stores.versions.get(model, request.start_from).number
     except NotFoundError as error:
         raise InvalidRequestError(error.detail, [Fault("/start_from", error.detail)]) from error
+
+
+def _check_start(stores: Stores, model: str, request: TrainRequest) -> None:
+    number = start_version(stores, model, request)
+    if number is None:
+        return
+    spec = stores.versions.get(model, number).spec
+    before = TrainRequest.model_validate_json(json.dumps(spec))
+    shapes = [(r.data.features, r.data.targets) for r in (before, request)]
+    if before.architecture != request.architecture or shapes[0] != shapes[1]:
+        message = (
+            f"version {number} is {before.architecture.kind} with {shapes[0][0]} features and "
+            f"{shapes[0][1]} targets; this training is {request.architecture.kind} with "
+            f"{shapes[1][0]} and {shapes[1][1]}"
+        )
+        raise InvalidRequestError(message, [Fault("/start_from", message)])
 
 
 def _add(

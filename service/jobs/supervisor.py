@@ -45,6 +45,8 @@ class _Child:
     fence: int
     cancel_seen: float | None = None
     killed: bool = False
+    end: str | None = None
+    """How it ended, in words, once it has; empty where it ended well."""
 
 
 class Supervisor:
@@ -113,26 +115,24 @@ class Supervisor:
 
     def _reap(self) -> None:
         for pid, child in list(self._children.items()):
-            try:
+            if child.end is None:
                 done, status = self._wait_for(pid, os.WNOHANG)
-            except ChildProcessError:
-                done, status = pid, 0
-            if done == 0:
-                continue
-            reason = _reason(status)
-            if reason:
-                logger.warning("job %s: its process %s", child.job_id, reason)
+                if done == 0:
+                    continue
+                child.end = _in_words(status)
+                if child.end:
+                    logger.warning("job %s: its process %s", child.job_id, child.end)
+            # From here on the database may not answer; the next turn then goes on from here.
             job = self._held_by(child)
             if job is not None:
                 # It ended without an end: whatever the status says, the job is to be mended.
-                self._mend(job, JobError("crashed", f"its process {reason or 'left early'}"))
-            # Only now: where the database did not answer above, the next turn comes here again.
+                self._mend(job, JobError("crashed", f"its process {child.end or 'left early'}"))
             del self._children[pid]
 
     def _held_by(self, child: _Child) -> Job | None:
         with self._database.read() as stores:
             try:
-                job = stores.jobs.get(child.job_id)
+                job = stores.jobs.get(child.job_id, with_spec=False)
             except JobNotFoundError:
                 return None
         return job if job.state == "running" and job.fence == child.fence else None
@@ -182,7 +182,7 @@ class Supervisor:
             self._artifacts.delete(name)
 
 
-def _reason(status: int) -> str:
+def _in_words(status: int) -> str:
     """How a process ended, in words; empty where it ended well."""
     code = os.waitstatus_to_exitcode(status)
     if code == 0:

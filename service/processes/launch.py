@@ -27,8 +27,11 @@ class Launcher(Protocol):
         ...
 
 
-def choose_launcher(settings: Settings) -> Launcher:
+def choose_launcher(settings: Settings, web_only_fd: int | None = None) -> Launcher:
     """The launcher of the settings; `auto` forks unless a GPU or macOS forbids it.
+
+    Parts other than web workers do not keep ``web_only_fd``, the listening socket: it would take
+    connections for as long as any process holds it, though nobody answers them.
 
     A process that has initialised CUDA cannot be forked, and asking whether there is a GPU may
     initialise it: so where a driver is present, spawn. On macOS, system libraries do not survive
@@ -38,14 +41,15 @@ def choose_launcher(settings: Settings) -> Launcher:
     if method == "auto":
         gpu = settings.device != "cpu" and Path("/dev/nvidiactl").exists()
         method = "spawn" if gpu or sys.platform == "darwin" else "fork"
-    return ForkLauncher(settings) if method == "fork" else SpawnLauncher()
+    return ForkLauncher(settings, web_only_fd) if method == "fork" else SpawnLauncher()
 
 
 class ForkLauncher:
     """Children begin with everything that this process has imported."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, web_only_fd: int | None = None) -> None:
         self._settings = settings
+        self._web_only_fd = web_only_fd
 
     def start(self, part: Part) -> int:
         sys.stdout.flush()
@@ -57,6 +61,8 @@ class ForkLauncher:
         code = 1
         try:
             _reset_signals()
+            if self._web_only_fd is not None and not isinstance(part, WebPart):
+                os.close(self._web_only_fd)
             code = run_part(part, self._settings, parent)
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
@@ -73,12 +79,16 @@ class SpawnLauncher:
     """Children are fresh interpreters that read their settings from the environment again."""
 
     def start(self, part: Part) -> int:
-        if isinstance(part, WebPart):
-            os.set_inheritable(part.listen_fd, True)
         command = [sys.executable, "-m", "service", "part", part.model_dump_json()]
         # posix_spawn takes the environment as it is; nothing in it is read here.
         environment = dict(os.environ)  # noqa: TID251
-        return os.posix_spawn(sys.executable, command, environment)
+        if not isinstance(part, WebPart):
+            return os.posix_spawn(sys.executable, command, environment)
+        os.set_inheritable(part.listen_fd, True)
+        try:
+            return os.posix_spawn(sys.executable, command, environment)
+        finally:
+            os.set_inheritable(part.listen_fd, False)
 
 
 def run_part(part: Part, settings: Settings, parent_pid: int) -> int:
@@ -92,7 +102,12 @@ def run_part(part: Part, settings: Settings, parent_pid: int) -> int:
         case SupervisorPart():
             from service.processes.training import run_supervisor
 
-            return run_supervisor(settings)
+            launcher = choose_launcher(settings)
+
+            def start_training(job_id: str, fence: int) -> int:
+                return launcher.start(TrainingPart(job_id=job_id, fence=fence))
+
+            return run_supervisor(settings, start_training, isinstance(launcher, ForkLauncher))
         case TrainingPart():
             from service.processes.training import run_training
 

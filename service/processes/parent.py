@@ -99,8 +99,8 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run_parent(parent: Parent, shutdown_seconds: float) -> int:
-    """Run the tree until SIGTERM or SIGINT; 0 where all of it ended in time."""
+def run_parent(parent: Parent, listener: socket.socket, shutdown_seconds: float) -> int:
+    """Run the tree until SIGTERM or SIGINT, then close ``listener``; 0 where all ended in time."""
     stop_requested = False
 
     def request_stop(signum: int, frame: FrameType | None) -> None:
@@ -119,6 +119,7 @@ def run_parent(parent: Parent, shutdown_seconds: float) -> int:
         while not stop_requested:
             parent.step(time.monotonic())
             _wait(woken, 0.5)
+        listener.close()
         all_in_time = _end(parent, woken, shutdown_seconds)
         signal.set_wakeup_fd(-1)
     return 0 if all_in_time else 1

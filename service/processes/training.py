@@ -8,11 +8,9 @@ import signal
 import time
 from types import FrameType
 
-from service.artifacts.local import LocalArtifacts
 from service.errors import StoreUnavailableError
 from service.jobs.desk import JobDesk
-from service.jobs.supervisor import Supervisor
-from service.processes.launch import ForkLauncher, choose_launcher
+from service.jobs.supervisor import StartTraining, Supervisor
 from service.processes.parts import TrainingPart
 from service.settings import Settings
 from service.store.database import Database
@@ -20,7 +18,7 @@ from service.store.database import Database
 logger = logging.getLogger(__name__)
 
 
-def run_supervisor(settings: Settings) -> int:
+def run_supervisor(settings: Settings, start_training: StartTraining, forks: bool) -> int:
     """Turn the supervisor's crank until SIGTERM, then until no training process is left."""
     stop_requested = False
 
@@ -31,15 +29,10 @@ def run_supervisor(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, request_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     database = Database(settings.sqlalchemy_url)
-    launcher = choose_launcher(settings)
     if settings.bootstrap:
         _bootstrap(database, settings)
-    if isinstance(launcher, ForkLauncher):
+    if forks:
         _warm_up()
-
-    def start_training(job_id: str, fence: int) -> int:
-        return launcher.start(TrainingPart(job_id=job_id, fence=fence))
-
     supervisor = Supervisor(settings, database, start_training)
     stopping = False
     while not (stopping and supervisor.idle):
@@ -53,7 +46,7 @@ def run_supervisor(settings: Settings) -> int:
 
 
 def _bootstrap(database: Database, settings: Settings) -> None:
-    desk = JobDesk(database, LocalArtifacts(settings.artifacts_dir), settings)
+    desk = JobDesk(database, settings)
     try:
         job = desk.bootstrap()
     except StoreUnavailableError as error:

@@ -8,11 +8,10 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from service.api.app import create_app
-from service.api.lifespan import state_maker
 from service.api.state import AppState
 from service.processes.parts import WebPart
 from service.settings import Settings
+from service.wiring import build_app
 
 BACKLOG = 2048
 
@@ -33,7 +32,7 @@ class _Server(uvicorn.Server):
 
 def run_web(part: WebPart, settings: Settings) -> int:
     """Answer requests until SIGTERM, then finish those in flight."""
-    app = create_app(state_maker(settings, part.node, part.slot))
+    app = build_app(settings, part.node, part.slot)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -54,13 +54,14 @@ class JobStore:
         self._record(new.id, [("state", {"state": "queued", "attempt": 0})], now)
         return self.get(new.id)
 
-    def get(self, job_id: str) -> Job:
-        """The job of that id.
+    def get(self, job_id: str, with_spec: bool = True) -> Job:
+        """The job of that id. A spec may hold many points; leave it out where it is not needed.
 
         Raises:
             JobNotFoundError: there is none.
         """
-        row = self._connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+        query = select(jobs) if with_spec else select(*_LIGHT)
+        row = self._connection.execute(query.where(jobs.c.id == job_id)).one_or_none()
         if row is None:
             raise JobNotFoundError(f"there is no job {job_id}")
         return _job(row)
@@ -86,7 +87,10 @@ class JobStore:
         return self._connection.execute(query).scalar_one()
 
     def claim(self, now: datetime, lease_seconds: float) -> Job | None:
-        """Take the oldest queued job with a lease: attempt + 1, fence + 1. None: none waits."""
+        """Take the oldest queued job, without its spec: attempt + 1, fence + 1, and a lease.
+
+        None where none waits.
+        """
         oldest = (
             select(jobs.c.id)
             .where(jobs.c.state == "queued")
@@ -110,13 +114,13 @@ class JobStore:
                 progress_at=now,
             )
         )
-        attempt = self.get(job_id).attempt
+        attempt = self.get(job_id, with_spec=False).attempt
         self._record(job_id, [("state", {"state": "running", "attempt": attempt})], now)
-        return self.get(job_id)
+        return self.get(job_id, with_spec=False)
 
     def expired(self, now: datetime) -> list[Job]:
-        """Running jobs whose lease has run out."""
-        query = select(jobs).where(jobs.c.state == "running", jobs.c.lease_until < now)
+        """Running jobs, without their specs, whose lease has run out."""
+        query = select(*_LIGHT).where(jobs.c.state == "running", jobs.c.lease_until < now)
         return [_job(row) for row in self._connection.execute(query)]
 
     def progress(
@@ -176,7 +180,7 @@ class JobStore:
             values["attempt"] = jobs.c.attempt - 1
         if not self._update_fenced(job_id, fence, values):
             return False
-        attempt = self.get(job_id).attempt
+        attempt = self.get(job_id, with_spec=False).attempt
         self._record(job_id, [("state", {"state": "queued", "attempt": attempt})], now)
         return True
 
@@ -207,14 +211,14 @@ class JobStore:
         return [JobEvent(row.seq, row.kind, row.at, row.data) for row in rows]
 
     def curve(self, job_id: str) -> list[dict[str, Any]]:
-        """The points of the job's latest attempt, in order."""
-        attempt = select(jobs.c.attempt).where(jobs.c.id == job_id).scalar_subquery()
+        """The points since the job was claimed last, in order."""
+        fence = select(jobs.c.fence).where(jobs.c.id == job_id).scalar_subquery()
         query = (
             select(job_events.c.data)
             .where(
                 job_events.c.job_id == job_id,
                 job_events.c.kind == "point",
-                job_events.c.attempt == attempt,
+                job_events.c.fence == fence,
             )
             .order_by(job_events.c.seq)
         )
@@ -262,7 +266,7 @@ class JobStore:
     def _record_end(
         self, job_id: str, state: JobState, data: dict[str, Any], now: datetime
     ) -> None:
-        attempt = self.get(job_id).attempt
+        attempt = self.get(job_id, with_spec=False).attempt
         moved: tuple[EventKind, dict[str, Any]]
         moved = ("state", {"state": state, "attempt": attempt})
         self._record(job_id, [moved, ("end", {"state": state, **data})], now)
@@ -277,15 +281,15 @@ class JobStore:
             update(jobs)
             .where(jobs.c.id == job_id)
             .values(events=jobs.c.events + len(events))
-            .returning(jobs.c.events, jobs.c.attempt)
+            .returning(jobs.c.events, jobs.c.fence)
         )
-        last, attempt = self._connection.execute(counted).one()
+        last, fence = self._connection.execute(counted).one()
         first = last - len(events) + 1
         rows = [
             {
                 "job_id": job_id,
                 "seq": first + index,
-                "attempt": attempt,
+                "fence": fence,
                 "kind": kind,
                 "at": now,
                 "data": data,

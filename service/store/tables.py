@@ -93,7 +93,8 @@ job_events = Table(
     metadata,
     Column("job_id", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("seq", Integer, primary_key=True),
-    Column("attempt", Integer, nullable=False),
+    # Tells the points of one run from another's; an attempt that a stop undid is counted twice.
+    Column("fence", Integer, nullable=False),
     Column("kind", String(8), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     _json("data", nullable=False),

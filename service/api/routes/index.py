@@ -1,8 +1,13 @@
-"""GET /: where to go from here."""
+"""GET /: where to go from here; GET /docs/errors: what each error code means."""
 
 from __future__ import annotations
 
+from html import escape
+
 from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse
+
+from service.api.errors import MEANING, STATUS
 
 router = APIRouter(tags=["index"])
 
@@ -28,3 +33,13 @@ async def index(request: Request) -> dict[str, object]:
             f"curl {here}/params",
         ],
     }
+
+
+@router.get("/docs/errors", response_class=HTMLResponse, include_in_schema=False)
+async def errors() -> str:
+    """Where the `type` of a problem points."""
+    rows = "".join(
+        f'<dt id="{code}"><code>{code}</code> ({int(STATUS[code])})</dt><dd>{escape(meaning)}</dd>'
+        for code, meaning in MEANING.items()
+    )
+    return f"<!doctype html><title>Refit: errors</title><h1>Errors</h1><dl>{rows}</dl>"

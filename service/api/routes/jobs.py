@@ -17,7 +17,12 @@ from service.api.params import JobId, Limit, cursor
 from service.api.render import job_in_full, job_summary
 from service.api.state import AppState, Parts
 from service.entities import JobEvent, JobState
-from service.errors import Fault, InvalidRequestError, TooManyStreamsError
+from service.errors import (
+    Fault,
+    InvalidRequestError,
+    StoreUnavailableError,
+    TooManyStreamsError,
+)
 from service.pictures import picture_of_curve, picture_of_fit
 from service.schemas.jobs import CurvePointResponse, CurveResponse, JobListResponse, JobResponse
 
@@ -106,8 +111,8 @@ async def follow_job(
     The history of a finished job is replayed and ends.
     """
     after = _event_number(last_event_id)
-    job, events = await run_in_threadpool(parts.desk.events, job_id, after)
-    if job.ended and not events:
+    job = await run_in_threadpool(parts.desk.peek, job_id)
+    if job.ended and not await run_in_threadpool(parts.desk.events, job_id, after, 1):
         return Response(status_code=HTTPStatus.NO_CONTENT)
     if parts.event_streams >= parts.settings.max_event_streams:
         raise TooManyStreamsError(f"{parts.event_streams} event streams are open already")
@@ -131,7 +136,11 @@ async def _stream(parts: AppState, job_id: str, after: int) -> AsyncIterator[str
         yield "retry: 1000\n\n"
         quiet = 0.0
         while not parts.draining:
-            _, events = await run_in_threadpool(parts.desk.events, job_id, after)
+            try:
+                events = await run_in_threadpool(parts.desk.events, job_id, after)
+            except StoreUnavailableError:
+                # The client comes back by itself, with the id of the last event it got.
+                return
             for event in events:
                 yield _as_text(event)
                 after = event.seq
@@ -150,5 +159,5 @@ async def _stream(parts: AppState, job_id: str, after: int) -> AsyncIterator[str
 
 
 def _as_text(event: JobEvent) -> str:
-    data = json.dumps({**event.data, "at": event.at.isoformat()})
+    data = json.dumps({**event.data, "at": event.at.isoformat().replace("+00:00", "Z")})
     return f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n"

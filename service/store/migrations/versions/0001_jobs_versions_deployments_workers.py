@@ -81,7 +81,7 @@ def upgrade() -> None:
     op.create_table('job_events',
     sa.Column('job_id', sa.String(length=32), nullable=False),
     sa.Column('seq', sa.Integer(), nullable=False),
-    sa.Column('attempt', sa.Integer(), nullable=False),
+    sa.Column('fence', sa.Integer(), nullable=False),
     sa.Column('kind', sa.String(length=8), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('data', sa.JSON(none_as_null=True), nullable=False),

@@ -1,0 +1,40 @@
+# make            lists the targets
+# Everything is installed into .venv from pyproject.toml, with the versions of constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format container clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+# Installed once, and again when what is to be installed has changed.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check]'
+	@touch $@
+
+install: $(VENV)/installed ## set up .venv
+
+run: $(VENV)/installed ## start the service on http://127.0.0.1:8000 with SQLite in ./data
+	@$(BIN)/python -m service serve
+
+test: $(VENV)/installed ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed ## lints and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed ## format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+
+container: ## build the image, and prove that a container of it does what it should
+	scripts/container-proof
+
+clean: ## delete .venv and caches; ./data stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
