@@ -7,12 +7,12 @@ It knows nothing of the web, of SQL or of environment variables, and could be pu
     data/        a spec becomes a Table(x_NF, y_NT); splits and scaling
     models/      one nn.Module per file; build.py holds the table of architectures
     training/    losses, optimizers, the one loop, evaluation, fit.py which joins them
-    artifact     the inference bundle at rest: safetensors and a manifest with checksums
-    state_dict   the tutorial's way: torch.save(model.state_dict()) and back
+    artifact     the inference bundle at rest: safetensors and a manifest with checksums; and the
+                 tutorial's way: torch.save(model.state_dict()) and back
     predictor    load once, warm up, predict; thread-safe
     plots        scatter of train, test and predicted points; learning curves
     device       cuda | mps | cpu, seeds, threads
-    cli          python -m ml train
+    cli          python -m ml train, python -m ml predict
 
 Import from the module that defines a name; this package exports nothing.
 """

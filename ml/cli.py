@@ -5,7 +5,6 @@ torch and matplotlib are imported by the commands, not by this module: `--help` 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,15 +144,15 @@ def _turn(run: Fit) -> None:
     columns = (
         TextColumn("Epoch {task.completed}/{task.total}"),
         BarColumn(),
-        TextColumn("train loss {task.fields[loss]:.6g}"),
+        TextColumn("train loss {task.fields[loss]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=run.spec.epochs, loss=math.nan)
+        task = bar.add_task("", total=run.spec.epochs, loss="…")
         for progress in run:
             bar.update(task, completed=progress.epochs_done)
             if progress.point is not None:
-                bar.update(task, loss=progress.point.train_loss)
+                bar.update(task, loss=f"{progress.point.train_loss:.6g}")
 
 
 def _losses(fitted: Fitted) -> Table:
@@ -212,7 +211,8 @@ def _save(run: Fit, fitted: Fitted, output: Path, console: Console) -> None:
     }
     for name, figure in figures.items():
         (output / name).write_bytes(render(figure, "svg"))
-    console.print(f"Saved model.pth, {', '.join(figures)} in {escape(str(output))}")
+    places = f"Saved model.pth, {', '.join(figures)} in {escape(str(output))}"
+    console.print(places, soft_wrap=True)
     _verify(model, path, run.spec, run.parts.held_out.x_NF.float())
     console.print("Loaded into a new instance: every prediction is equal")
 

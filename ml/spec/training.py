@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from ml.spec.base import Number, Spec, fail_at
+from ml.spec.base import Number, Spec, check_field_count, fail_at
 from ml.spec.data import DataSpec, LineSpec
 from ml.spec.model import ArchitectureSpec, LinearSpec
 
@@ -126,7 +126,7 @@ class TrainingSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_defaults(cls, asked: Any) -> Any:
-        return with_defaults(asked) if isinstance(asked, dict) else asked
+        return with_defaults(check_field_count(asked)) if isinstance(asked, dict) else asked
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainingSpec:

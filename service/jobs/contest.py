@@ -51,8 +51,18 @@ def _shape(bundle: Bundle) -> tuple[int, int]:
 def _score(bundle: Bundle, rows: Table, metric: str, device: torch.device) -> float:
     """The metric; infinite where a prediction is not finite."""
     try:
-        pred_NT = Predictor(bundle, device).predict(rows.x_NF)
-        score: float = getattr(measure(pred_NT, rows.y_NT), metric)
+        x_NF = _reorder(rows.x_NF, rows.feature_names, bundle.feature_names)
+        y_NT = _reorder(rows.y_NT, rows.target_names, bundle.target_names)
+        score: float = getattr(measure(Predictor(bundle, device).predict(x_NF), y_NT), metric)
     except MLError:
         return math.inf
     return score
+
+
+def _reorder(
+    values_NC: torch.Tensor, names: tuple[str, ...], wanted: tuple[str, ...]
+) -> torch.Tensor:
+    """The columns in the order of ``wanted``; as they stand where the names are not the same."""
+    if names == wanted or set(names) != set(wanted):
+        return values_NC
+    return values_NC[:, [names.index(name) for name in wanted]]

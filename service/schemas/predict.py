@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
-from ml.spec.base import Number, fail_at
+from ml.spec.base import Number, check_field_count, fail_at
 from service.schemas.jobs import Response
 
 
@@ -25,6 +33,14 @@ X = Annotated[
         Tag("rows"),
     ],
     Discriminator(_shape),
+]
+
+
+MAX_FEATURES = 10_000
+"""Fields of one row; bounded for the reason that `ml.spec.base.MAX_FIELDS` gives."""
+
+Row = Annotated[
+    dict[str, Number], BeforeValidator(lambda row: check_field_count(row, MAX_FEATURES))
 ]
 
 
@@ -48,8 +64,13 @@ class PredictRequest(BaseModel):
 
     x: X | None = None
     """One number; one number a row (one feature); or one list of F numbers a row."""
-    rows: Annotated[list[dict[str, Number]], Field(min_length=1, fail_fast=True)] | None = None
+    rows: Annotated[list[Row], Field(min_length=1, fail_fast=True)] | None = None
     """One object a row, by feature name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_fields(cls, value: Any) -> Any:
+        return check_field_count(value)
 
     @model_validator(mode="after")
     def _has_one_of_them(self) -> PredictRequest:

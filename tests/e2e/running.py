@@ -30,6 +30,7 @@ class RunningService:
         }
         asked = {"port": 0, "workers": 2, "data_dir": data_dir, **settings}
         environment |= {f"REFIT_{name.upper()}": str(value) for name, value in asked.items()}
+        environment["PYTHONWARNINGS"] = "error"
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service", "serve"],

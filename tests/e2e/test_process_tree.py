@@ -82,14 +82,11 @@ def test_restart_keeps_everything(data_dir: Path) -> None:
 def test_a_dead_part_is_started_again(data_dir: Path) -> None:
     with running(data_dir) as service:
         for name in ("web worker 0", "web worker 1", "supervisor"):
-            pid = service.logged_pid(rf"{name} runs as process (\d+)")
-            os.kill(pid, signal.SIGKILL)
-            until(
-                lambda name=name, pid=pid: (
-                    service.logged_pid(rf"{name} runs as process (\d+)") != pid
-                ),
-                f"another {name}",
-            )
+            pattern = rf"{name} runs as process (\d+)"
+            killed = service.logged_pid(pattern)
+            os.kill(killed, signal.SIGKILL)
+            while service.logged_pid(pattern) == killed:
+                time.sleep(0.02)
         service.wait_ready()
         assert service.train(promote="always")["state"] == "succeeded"
         assert service.client.post("/predict", json={"x": 0.5}).json()["version"] == 2
@@ -189,3 +186,12 @@ def test_a_taken_port_and_a_wrong_setting_are_named_at_start(data_dir: Path) -> 
             RunningService(data_dir, port=port)
     with pytest.raises(AssertionError, match="REFIT_WORKERS = 'many'"):
         RunningService(data_dir, workers="many")
+
+
+def test_the_processes_that_fork_have_one_thread(data_dir: Path) -> None:
+    # A fork copies only the thread that calls it; locks that others held would stay locked.
+    with running(data_dir) as service:
+        service.train(promote="never")
+        supervisor = service.logged_pid(r"supervisor runs as process (\d+)")
+        for pid in (service.process.pid, supervisor):
+            assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
