@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import os
@@ -91,13 +92,15 @@ def health() -> None:
     settings = _settings_or_exit()
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/health"
+    # The proxy of the environment knows nothing of this machine's own port.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:
+        with direct.open(url, timeout=2) as response:
             typer.echo(response.read().decode())
     except urllib.error.HTTPError as error:
         typer.echo(error.read().decode(errors="replace"), err=True)
         raise typer.Exit(1) from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         typer.echo(json.dumps({"status": "unreachable", "url": url, "why": str(error)}), err=True)
         raise typer.Exit(1) from error
 

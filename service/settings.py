@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX = "REFIT_"
 
 Positive = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class SettingsError(Exception):
@@ -75,7 +75,7 @@ class Settings(BaseSettings):
 
     max_attempts: Positive = 3
     """How often one job is started before a crash makes it fail."""
-    lease_seconds: Annotated[float, Field(ge=1)] = 10
+    lease_seconds: Annotated[float, Field(ge=1, le=86_400)] = 10
     """A running job that has not been heard of for so long is given to another process."""
     train_threads: Positive = 1
     """Threads torch may use in a training process."""
@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     """Threads torch may use in a web process."""
     poll_seconds: Annotated[float, Field(gt=0, le=10)] = 0.05
     """How often the supervisor looks for jobs and web processes for new versions."""
-    shutdown_seconds: Annotated[float, Field(ge=0.5)] = 8
+    shutdown_seconds: Annotated[float, Field(ge=0.5, le=86_400)] = 8
     """Time that processes have to end after SIGTERM before they are killed."""
 
     @property
@@ -113,7 +113,9 @@ def load_settings() -> Settings:
             name = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
             line = f"{name} = {problem['input']!r}: {problem['msg']}"
             if name == f"{PREFIX}PORT" and str(problem["input"]).startswith("tcp://"):
-                line += "; Kubernetes sets it for a service called refit: use enableServiceLinks"
+                line += (
+                    "; Kubernetes sets it for a service called refit: set enableServiceLinks: false"
+                )
             lines.append(line)
         raise SettingsError("\n".join(lines)) from error
 

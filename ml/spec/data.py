@@ -94,9 +94,9 @@ class PointsSpec(Spec):
     source: Literal["points"] = "points"
     x: Columns
     y: Columns
-    feature_names: Annotated[tuple[Name, ...], Field(strict=False)] | None = None
+    feature_names: Annotated[tuple[Name, ...], Field(strict=False, fail_fast=True)] | None = None
     """One name a feature; `x`, or `x1`, `x2`, … where none are given."""
-    target_names: Annotated[tuple[Name, ...], Field(strict=False)] | None = None
+    target_names: Annotated[tuple[Name, ...], Field(strict=False, fail_fast=True)] | None = None
     """One name a target; `y`, or `y1`, `y2`, … where none are given."""
 
     @model_validator(mode="after")

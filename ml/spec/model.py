@@ -33,7 +33,8 @@ class MlpSpec(Spec):
 
     kind: Literal["mlp"] = "mlp"
     hidden: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1, max_length=64)
+        tuple[Annotated[int, Field(ge=1)], ...],
+        Field(strict=False, min_length=1, max_length=64, fail_fast=True),
     ] = (64, 64)
     """Units of each hidden layer, from the input on."""
     activation: Literal["relu", "tanh", "gelu", "silu", "sigmoid"] = "relu"

@@ -104,10 +104,16 @@ class Fit:
         return Part(x_NF.to(self.device), y_NT.to(self.device))
 
     def __iter__(self) -> Iterator[Progress]:
-        for progress in self._loop:
-            if progress.point is not None:
-                self._curve.append(progress.point)
-            yield progress
+        try:
+            for progress in self._loop:
+                if progress.point is not None:
+                    self._curve.append(progress.point)
+                yield progress
+        except RuntimeError as error:
+            # torch refuses a step that is larger than float32 can hold, and says it so.
+            if "without overflow" not in str(error):
+                raise
+            raise DivergedError("a step of the optimizer is beyond float32") from error
 
     def result(self) -> Fitted:
         """Measure the trained model; valid once the iteration has ended."""

@@ -5,7 +5,10 @@ state       what the requests of one process share
 body        bodies: bounded, typed, strict
 prefer      the headers Prefer and Idempotency-Key
 errors      every problem+json is made here
-middleware  request ids, and bugs as problems
+middleware  request ids, bugs as problems, HEAD
+params      parameters of paths and queries
+waiting     wait for a job or for every worker, as `Prefer: wait` asks
 render      records of the service -> wire types
+openapi     what /openapi.json says beyond what FastAPI finds
 routes/     one file a noun
 """

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.api.errors import install_error_handlers
-from service.api.middleware import RequestIds
+from service.api.middleware import HeadAsGet, RequestIds
 from service.api.openapi import install_openapi
 from service.api.routes import health, index, jobs, models, predict, train
 from service.api.state import AppState
@@ -46,5 +46,6 @@ def create_app(make_state: MakeState) -> FastAPI:
     for noun in (index, predict, train, jobs, models, health):
         app.include_router(noun.router)
     install_openapi(app)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestIds)
     return app

@@ -26,8 +26,11 @@ async def read_body(request: Request, limit: int) -> bytes:
         TooLargeError: it has more than ``limit`` bytes; the rest is not read.
     """
     told = request.headers.get("content-length", "")
-    if told.isdigit() and int(told) > limit:
-        raise _too_large(told, limit)
+    if told.isascii() and told.isdigit():
+        if len(told) > 18:
+            raise _too_large(f"more than {limit}", limit)
+        if int(told) > limit:
+            raise _too_large(told, limit)
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)

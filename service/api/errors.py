@@ -15,10 +15,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
 from ml.spec.base import FLOAT32_MAX
 from service.errors import Fault, InvalidRequestError, ServiceError
@@ -81,7 +82,8 @@ MAX_NAME = 100
 
 _TAGS = frozenset(
     {
-        *("line", "points", "numbers", "number", "rows", "int", "literal['scratch','active']"),
+        *("line", "points", "numbers", "number", "rows"),
+        *("literal['scratch','active']", "constrained-int"),
         *("parameters", "linear", "mlp", "sgd", "adam", "adamw", "lbfgs"),
     }
 )
@@ -121,16 +123,31 @@ def problem(
 
 def invalid_body(error: ValidationError, body: bytes) -> InvalidRequestError:
     """A pydantic error about a JSON body, as faults with JSON pointers into it."""
-    problems = error.errors(include_url=False)
+    problems = _without_echoes(error.errors(include_url=False))
     try:
         document: Any = from_json(body)
     except ValueError:
         document = None
     faults = [Fault(json_pointer(p["loc"], document), _sentence(p)) for p in problems[:MAX_FAULTS]]
-    count = error.error_count()
+    count = len(problems)
     first = f"{faults[0].pointer or 'the body'}: {faults[0].detail}"
     detail = first if count == 1 else f"{first} (and {count - 1} more)"
     return InvalidRequestError(detail, faults)
+
+
+def _without_echoes(problems: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without the complaint that a list is empty where its first element is wrong: with
+    `fail_fast`, pydantic says both."""
+
+    def lies_in(inner: ErrorDetails, outer: ErrorDetails) -> bool:
+        depth = len(outer["loc"])
+        return len(inner["loc"]) > depth and inner["loc"][:depth] == outer["loc"]
+
+    return [
+        problem
+        for problem in problems
+        if problem["type"] != "too_short" or not any(lies_in(other, problem) for other in problems)
+    ]
 
 
 def json_pointer(location: Iterable[str | int], document: Any) -> str:
@@ -233,11 +250,22 @@ async def _on_parameter_error(request: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not allowed here"
-        return problem(request, "method_not_allowed", detail, headers=error.headers)
+        detail = "this method is not allowed here; the header Allow names those that are"
+        headers = {"Allow": ", ".join(_allowed_methods(request))}
+        return problem(request, "method_not_allowed", detail, headers=headers)
     if error.status_code == HTTPStatus.NOT_FOUND:
         return problem(request, "not_found", "there is nothing at this address; see /docs")
     return problem(request, "invalid_request", "the request cannot be understood")
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    # FastAPI names those of the first route with that address; others may share it.
+    allowed = []
+    for method in ("GET", "POST", "DELETE"):
+        scope = {"type": "http", "path": request.scope["path"], "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            allowed += ["GET", "HEAD"] if method == "GET" else [method]
+    return allowed
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from ml.artifact import Bundle, artifact_id, decode, encode
@@ -31,6 +32,8 @@ class LocalArtifacts:
         if self._is_whole(final, name):
             # Young again: a sweep between here and the row must not take it for an orphan.
             os.utime(final)
+            # Whoever wrote it may have died before this.
+            _sync_folder(self._root)
             return name
         self._root.mkdir(parents=True, exist_ok=True)
         unfinished = self._root / f"{_UNFINISHED}{uuid.uuid4().hex}"
@@ -39,10 +42,7 @@ class LocalArtifacts:
             for file_name, content in files.items():
                 _write_durably(unfinished / file_name, content)
             _sync_folder(unfinished)
-            if final.exists():
-                # Its content is damaged, or it would have been whole above: put it aside.
-                final.rename(self._root / f"{_UNFINISHED}{uuid.uuid4().hex}")
-            unfinished.rename(final)
+            self._put_in_place(unfinished, final)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         _sync_folder(self._root)
@@ -69,11 +69,27 @@ class LocalArtifacts:
         if not self._root.is_dir():
             return []
         newest = time.time() - seconds
-        return [path.name for path in self._root.iterdir() if path.stat().st_mtime < newest]
+        names = []
+        for path in self._root.iterdir():
+            # Gone since it was listed: a publication renames what it has finished.
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < newest:
+                    names.append(path.name)
+        return names
 
     def delete(self, name: str) -> None:
         """Delete an artifact, if it is there."""
         shutil.rmtree(self._root / name, ignore_errors=True)
+
+    def _put_in_place(self, unfinished: Path, final: Path) -> None:
+        if final.exists() and not self._is_whole(final, final.name):
+            final.rename(self._root / f"{_UNFINISHED}{uuid.uuid4().hex}")
+        try:
+            unfinished.rename(final)
+        except OSError:
+            # No folder takes the place of one that holds files: another process was quicker.
+            if not self._is_whole(final, final.name):
+                raise
 
     def _is_whole(self, folder: Path, name: str) -> bool:
         if not folder.is_dir():

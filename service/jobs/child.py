@@ -199,10 +199,15 @@ def _new_version(job: Job, fitted: Fitted, artifact: str) -> NewVersion:
         spec=job.spec,
         metrics=fitted.metrics,
         truth=None if truth is None else asdict(truth),
-        least_squares=None if optimum is None else _line(optimum),
+        least_squares=None if optimum is None or not _is_finite(optimum) else _line(optimum),
         data_sha256=fitted.data_sha256,
         environment=environment,
     )
+
+
+def _is_finite(optimum: LeastSquares) -> bool:
+    # Columns that differ by next to nothing have an optimum beyond float64, which no JSON holds.
+    return all(bool(values.isfinite().all()) for values in (optimum.weight_TF, optimum.bias_T))
 
 
 def _line(optimum: LeastSquares) -> dict[str, Any]:

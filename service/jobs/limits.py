@@ -18,10 +18,11 @@ def check_limits(request: TrainRequest, settings: Settings) -> None:
     rows, architecture = request.data.rows, request.architecture
     parameters = architecture.parameter_count(request.data.features, request.data.targets)
     trained_rows = request.split.counts(rows).train
-    batches = 1 if request.batch_size is None else math.ceil(trained_rows / request.batch_size)
+    batches = 1 if request.batch_size is None else _ceil(trained_rows, request.batch_size)
     hidden = sum(architecture.hidden) if architecture.kind == "mlp" else 0
     bounds = [
         ("/data", "rows", rows, settings.max_rows),
+        ("/batch_size", "rows of a batch", request.batch_size or 0, settings.max_rows),
         ("/epochs", "epochs", request.epochs, settings.max_epochs),
         ("/epochs", "steps (epochs × batches)", request.epochs * batches, settings.max_steps),
         (
@@ -35,14 +36,24 @@ def check_limits(request: TrainRequest, settings: Settings) -> None:
         (
             "/evaluate_every",
             "points of the curve (epochs / evaluate_every)",
-            math.ceil(request.epochs / request.evaluate_every),
+            _ceil(request.epochs, request.evaluate_every),
             settings.max_curve_points,
         ),
     ]
     faults = [
-        Fault(pointer, f"{figure:,} {what} asked, at most {bound:,} allowed")
+        Fault(pointer, f"{_words(figure)} {what} asked, at most {bound:,} allowed")
         for pointer, what, figure, bound in bounds
         if figure > bound
     ]
     if faults:
         raise InvalidRequestError("the training is larger than this service allows", faults)
+
+
+def _ceil(whole: int, part: int) -> int:
+    # In whole numbers: a client may ask for 10^400 epochs, which no float holds.
+    return -(-whole // part)
+
+
+def _words(figure: int) -> str:
+    # Python writes no number of more than 4300 digits, and nobody wants to read one.
+    return f"{figure:,}" if figure < 10**18 else f"some 10^{math.log10(figure):.0f}"

@@ -47,6 +47,8 @@ class _Child:
     killed: bool = False
     end: str | None = None
     """How it ended, in words, once it has; empty where it ended well."""
+    stopped: bool = False
+    """Our own SIGTERM ended it, before it could put its job back by itself."""
 
 
 class Supervisor:
@@ -79,8 +81,9 @@ class Supervisor:
     def stop(self) -> None:
         """Claim nothing more and ask running trainings to put their jobs back."""
         self._stopping = True
-        for pid in self._children:
-            self._kill(pid, signal.SIGTERM)
+        for pid, child in self._children.items():
+            if child.end is None:
+                self._kill(pid, signal.SIGTERM)
 
     def step(self, now: float) -> None:
         """One turn; ``now`` is in seconds of a clock that never jumps.
@@ -120,13 +123,16 @@ class Supervisor:
                 if done == 0:
                     continue
                 child.end = _in_words(status)
+                by_sigterm = os.waitstatus_to_exitcode(status) == -signal.SIGTERM
+                child.stopped = self._stopping and by_sigterm
                 if child.end:
                     logger.warning("job %s: its process %s", child.job_id, child.end)
             # From here on the database may not answer; the next turn then goes on from here.
             job = self._held_by(child)
             if job is not None:
                 # It ended without an end: whatever the status says, the job is to be mended.
-                self._mend(job, JobError("crashed", f"its process {child.end or 'left early'}"))
+                error = JobError("crashed", f"its process {child.end or 'left early'}")
+                self._mend(job, error, count_attempt=not child.stopped)
             del self._children[pid]
 
     def _held_by(self, child: _Child) -> Job | None:
@@ -137,14 +143,14 @@ class Supervisor:
                 return None
         return job if job.state == "running" and job.fence == child.fence else None
 
-    def _mend(self, job: Job, error: JobError) -> None:
+    def _mend(self, job: Job, error: JobError, count_attempt: bool = True) -> None:
         """Cancel, run again or fail a job that nobody works on any more."""
         now = datetime.now(UTC)
         with self._database.write() as stores:
             if job.cancel_requested:
                 stores.jobs.cancel_running(job.id, job.fence, now)
-            elif job.attempt < self._settings.max_attempts:
-                stores.jobs.requeue(job.id, job.fence, now, count_attempt=True)
+            elif job.attempt < self._settings.max_attempts or not count_attempt:
+                stores.jobs.requeue(job.id, job.fence, now, count_attempt)
             else:
                 message = f"{error.message}, {job.attempt} times"
                 stores.jobs.fail(job.id, job.fence, JobError(error.code, message), now)

@@ -55,12 +55,18 @@ class ForkLauncher:
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
-        pid = os.fork()
+        # A signal waits until the child has let go of our handlers, which would swallow it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _reset_signals()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if pid:
             return pid
         code = 1
         try:
-            _reset_signals()
             if self._web_only_fd is not None and not isinstance(part, WebPart):
                 os.close(self._web_only_fd)
             code = run_part(part, self._settings, parent)

@@ -89,13 +89,18 @@ def listen(host: str, port: int) -> socket.socket:
     """The socket that every web worker accepts from.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the address cannot be listened on; names it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(2048)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        message = f"cannot listen on {host}, port {port}: {error.strerror}"
+        raise OSError(error.errno, message) from error
     return listener
 
 

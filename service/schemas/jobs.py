@@ -60,6 +60,7 @@ class JobSummaryResponse(Response):
     error: JobErrorResponse | None
     created_at: datetime
     started_at: datetime | None
+    """Of the latest attempt."""
     finished_at: datetime | None
     links: dict[str, str]
 

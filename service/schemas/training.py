@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from ml.spec.training import TrainingSpec
 
-StartFrom = Literal["scratch", "active"] | Annotated[int, Field(ge=1)]
+StartFrom = Literal["scratch", "active"] | Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class TrainRequest(TrainingSpec):

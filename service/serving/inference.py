@@ -137,36 +137,37 @@ def _named_rows(rows: list[dict[str, float]], names: tuple[str, ...]) -> Rows:
     return Rows(torch.tensor(values, dtype=torch.float64), "/rows")
 
 
-def rows_of_csv(body: bytes, bundle: Bundle) -> Rows:
+def rows_of_csv(body: bytes, bundle: Bundle, max_rows: int) -> Rows:
     """The rows of a `text/csv` body whose header holds the feature names, in any order.
 
     Raises:
-        InvalidRequestError: names the line and the column.
+        InvalidRequestError: names the line and the column, or says that there are too many rows.
     """
     names = bundle.feature_names
     try:
-        text = body.decode("utf-8-sig")
-        table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        lines = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
+        header = [name.strip() for name in next(lines, [])]
+        if sorted(header) != sorted(names):
+            raise _refusal(f"line 1: expected the header {', '.join(names)}")
+        values: list[list[float]] = []
+        for number, line in enumerate(lines, start=2):
+            if not line:
+                continue
+            if len(values) == max_rows:
+                raise _refusal(f"more than {max_rows:,} rows sent, at most {max_rows:,} allowed")
+            if len(line) != len(names):
+                raise _refusal(f"line {number}: expected {len(names)} values, got {len(line)}")
+            cells = dict(zip(header, line, strict=True))
+            values.append([_cell(cells[name], name, number) for name in names])
     except (UnicodeDecodeError, csv.Error) as error:
-        detail = f"the body is no CSV in UTF-8: {error}"
-        raise InvalidRequestError(detail, [Fault("", detail)]) from error
-    header = [name.strip() for name in table[0]] if table else []
-    if sorted(header) != sorted(names):
-        detail = f"line 1: expected the header {', '.join(names)}"
-        raise InvalidRequestError(detail, [Fault("", detail)])
-    values = []
-    for number, line in enumerate(table[1:], start=2):
-        if not line:
-            continue
-        if len(line) != len(names):
-            detail = f"line {number}: expected {len(names)} values, got {len(line)}"
-            raise InvalidRequestError(detail, [Fault("", detail)])
-        cells = dict(zip(header, line, strict=True))
-        values.append([_cell(cells[name], name, number) for name in names])
+        raise _refusal(f"the body is no CSV in UTF-8: {error}") from error
     if not values:
-        detail = "expected at least one line below the header"
-        raise InvalidRequestError(detail, [Fault("", detail)])
+        raise _refusal("expected at least one line below the header")
     return Rows(torch.tensor(values, dtype=torch.float64), "", rows_have_pointers=False)
+
+
+def _refusal(detail: str) -> InvalidRequestError:
+    return InvalidRequestError(detail, [Fault("", detail)])
 
 
 def _cell(text: str, column: str, line: int) -> float:
@@ -176,6 +177,5 @@ def _cell(text: str, column: str, line: int) -> float:
         value = math.nan
     # float() takes "nan", "1_0" and digits of other scripts; a CSV of numbers holds none of them.
     if not abs(value) <= FLOAT32_MAX or "_" in text or not text.isascii():
-        detail = f"line {line}, column {column}: expected a number within float32"
-        raise InvalidRequestError(detail, [Fault("", detail)])
+        raise _refusal(f"line {line}, column {column}: expected a number within float32")
     return value

@@ -6,11 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import torch
 
-from ml.errors import MLError
+from ml.errors import MLError, OverflowedError
 from ml.predictor import Predictor
 from service.artifacts.local import LocalArtifacts
 from service.entities import Deployment, Worker
@@ -77,8 +78,11 @@ class Rollout:
             deployments = stores.deployments.list_all() if fresh else []
         for deployment in deployments:
             self._bring_in(deployment, now)
-        if fresh or now >= self._announce_at:
+        if fresh:
             self._generation = newest
+            # Until it is written, every turn tries to.
+            self._announce_at = now
+        if now >= self._announce_at:
             self._announce(now)
 
     def _bring_in(self, deployment: Deployment, now: float) -> None:
@@ -108,7 +112,10 @@ class Rollout:
             ArtifactError: its files are missing or damaged.
         """
         predictor = Predictor(self._artifacts.load(artifact), self._device)
-        predictor.warm_up()
+        # Zeros may lie far from the rows that this version was trained on, and answers for them
+        # beyond float32: it is warm all the same.
+        with suppress(OverflowedError):
+            predictor.warm_up()
         return predictor
 
     def _announce(self, now: float) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.errors import StoreUnavailableError
@@ -79,7 +79,8 @@ class Database:
         except (OperationalError, PoolTimeoutError) as error:
             raise StoreUnavailableError("the database does not answer; try again") from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            # SQLite says a bare DatabaseError of a file that is damaged or no database at all.
+            if error.connection_invalidated or type(error) is DatabaseError:
                 raise StoreUnavailableError("the database went away; try again") from error
             raise
 

@@ -110,7 +110,7 @@ class JobStore:
                 fence=jobs.c.fence + 1,
                 lease_until=now + timedelta(seconds=lease_seconds),
                 epoch=0,
-                started_at=func.coalesce(jobs.c.started_at, now),
+                started_at=now,
                 progress_at=now,
             )
         )

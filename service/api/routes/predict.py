@@ -90,7 +90,7 @@ async def _answer(parts: AppState, served: Served, kind: str, body: bytes) -> Re
     def work() -> bytes:
         bundle = served.predictor.bundle
         if kind == CSV:
-            rows = rows_of_csv(body, bundle)
+            rows = rows_of_csv(body, bundle, parts.settings.max_predict_rows)
         else:
             rows = rows_of(parse_json(body, PredictRequest), bundle)
         return parts.inference.answer(served, rows).model_dump_json().encode()

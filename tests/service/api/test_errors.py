@@ -1,0 +1,329 @@
+"""Every error: its status, its code, its members, and nothing of what was sent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+
+import httpx
+import pytest
+
+import service.store.database
+from service.api.errors import MEANING, STATUS, json_pointer
+from service.entities import JobError
+from service.jobs.desk import JobDesk
+from service.settings import Settings
+from tests.service.api.driving import Client, check_problem, speaking_to
+from tests.service.making import NOW, Place, line, write_locked
+
+UNKNOWN_JOB = "/jobs/" + "0" * 32
+SECRET = "do-not-repeat-me"
+
+
+@pytest.fixture
+def narrow(place: Place, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A service with a place for nobody more, and little patience with its database."""
+    monkeypatch.setattr(service.store.database, "BUSY_SECONDS", 0.05)
+    place.publish(line())
+    bounds = {"max_body_bytes": 100, "max_queued_jobs": 1, "max_event_streams": 0}
+    with speaking_to(settings.model_copy(update=bounds)) as client:
+        yield client
+
+
+Provoke = Callable[[Client, Place], httpx.Response]
+
+
+def reuse_a_key(client: Client, place: Place) -> httpx.Response:
+    headers = {"Idempotency-Key": '"key"'}
+    client.post("/train", {}, headers=headers)
+    return client.post("/train", {"epochs": 7}, headers=headers)
+
+
+def fill_the_queue(client: Client, place: Place) -> httpx.Response:
+    client.post("/train", {})
+    return client.post("/train", {})
+
+
+def cancel_too_late(client: Client, place: Place) -> httpx.Response:
+    job = place.queue()
+    claimed = place.claim()
+    with place.database.write() as stores:
+        stores.jobs.fail(job.id, claimed.fence, JobError("diverged", "…"), NOW)
+    return client.post(f"/jobs/{job.id}/cancel")
+
+
+def draw_too_early(client: Client, place: Place) -> httpx.Response:
+    return client.get(f"/jobs/{place.queue().id}/curve.svg")
+
+
+def follow_one_too_many(client: Client, place: Place) -> httpx.Response:
+    return client.get(f"/jobs/{place.queue().id}/events")
+
+
+def activate_damaged(client: Client, place: Place) -> httpx.Response:
+    place.publish(line(9.0), active=False)
+    place.damage(place.artifact_of(2))
+    return client.post("/models/default/versions/2/activate")
+
+
+def ask_an_idle_model(client: Client, place: Place) -> httpx.Response:
+    place.publish(model="idle", active=False)
+    return client.post("/models/idle/predict", {"x": 1})
+
+
+def write_while_locked(client: Client, place: Place) -> httpx.Response:
+    with write_locked(place.settings.sqlalchemy_url):
+        return client.post("/train", {})
+
+
+ERRORS: dict[str, Provoke] = {
+    "invalid_request": lambda client, place: client.post("/train", {"epochs": SECRET}),
+    "idempotency_key_reused": reuse_a_key,
+    "not_found": lambda client, place: client.get(f"/{SECRET}"),
+    "model_not_found": lambda client, place: client.get("/models/nobody"),
+    "version_not_found": lambda client, place: client.get("/models/default/versions/9"),
+    "job_not_found": lambda client, place: client.get(UNKNOWN_JOB),
+    "method_not_allowed": lambda client, place: client.request("PUT", "/train"),
+    "job_finished": cancel_too_late,
+    "job_not_finished": draw_too_early,
+    "version_active": lambda client, place: client.request("DELETE", "/models/default/versions/1"),
+    "version_unloadable": activate_damaged,
+    "nothing_to_roll_back": lambda client, place: client.post("/models/default/rollback"),
+    "too_large": lambda client, place: client.post("/predict", SECRET * 10),
+    "unsupported_media_type": lambda client, place: client.post(
+        "/train", SECRET, headers={"Content-Type": "text/plain"}
+    ),
+    "queue_full": fill_the_queue,
+    "too_many_streams": follow_one_too_many,
+    "not_ready": ask_an_idle_model,
+    "store_unavailable": write_while_locked,
+}
+
+RETRY = {"queue_full", "too_many_streams", "not_ready", "store_unavailable"}
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_every_error_has_its_status_and_all_members(
+    narrow: Client, place: Place, code: str
+) -> None:
+    answer = ERRORS[code](narrow, place)
+    check_problem(answer, STATUS[code], code)
+    assert SECRET not in answer.text
+    assert ("retry-after" in answer.headers) == (code in RETRY)
+    if code in RETRY:
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_every_code_is_provoked_and_explained() -> None:
+    # A bug has a test of its own, below.
+    assert ERRORS.keys() | {"internal_error"} == STATUS.keys() == MEANING.keys()
+
+
+@pytest.mark.parametrize("code", STATUS)
+def test_the_type_of_a_problem_leads_to_its_explanation(empty_client: Client, code: str) -> None:
+    page = empty_client.get("/docs/errors")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert f'id="{code}"' in page.text
+
+
+def test_statuses_are_those_of_the_contract() -> None:
+    by_status: dict[HTTPStatus, set[str]] = {}
+    for code, status in STATUS.items():
+        by_status.setdefault(status, set()).add(code)
+    assert by_status[HTTPStatus.NOT_FOUND] >= {
+        "model_not_found",
+        "version_not_found",
+        "job_not_found",
+    }
+    assert by_status[HTTPStatus.CONFLICT] >= {"job_finished", "version_active"}
+    assert by_status[HTTPStatus(413)] == {"too_large"}
+    assert by_status[HTTPStatus(415)] == {"unsupported_media_type"}
+    assert by_status[HTTPStatus(422)] == {"invalid_request", "idempotency_key_reused"}
+    assert by_status[HTTPStatus(429)] == {"queue_full", "too_many_streams"}
+    assert by_status[HTTPStatus(503)] == {"not_ready", "store_unavailable"}
+    assert by_status[HTTPStatus(500)] == {"internal_error"}
+
+
+def test_a_bug_shows_nothing_and_is_logged_under_its_id(
+    empty_client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stumble(self: JobDesk, job_id: str) -> None:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(JobDesk, "get", stumble)
+    with caplog.at_level(logging.ERROR):
+        answer = empty_client.get(UNKNOWN_JOB, may_be_a_bug=True)
+    body = check_problem(answer, 500, "internal_error")
+    assert SECRET not in answer.text
+    assert "Traceback" not in answer.text
+    assert body["request_id"] in caplog.text
+
+
+def test_a_body_that_is_too_large_closes_the_connection(narrow: Client) -> None:
+    # What follows on it would be the rest of that body.
+    assert narrow.post("/predict", "x" * 101).headers["connection"] == "close"
+
+
+# ---- addresses and methods ----
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/nowhere", "/train/", "/predict/x", "/models/", "/jobs/", "/v1/predict", "//", "/Train"],
+)
+def test_there_is_nothing_at_other_addresses(empty_client: Client, path: str) -> None:
+    check_problem(empty_client.get(f"http://refit{path}"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/train", {"POST"}),
+        ("GET", "/predict", {"POST"}),
+        ("DELETE", "/predict", {"POST"}),
+        ("PUT", "/train", {"POST"}),
+        ("PATCH", "/models/default", {"GET", "HEAD"}),
+        ("POST", "/health", {"GET", "HEAD"}),
+        ("POST", "/jobs", {"GET", "HEAD"}),
+        ("OPTIONS", "/params", {"GET", "HEAD"}),
+        ("POST", "/models/default/versions/1", {"GET", "HEAD", "DELETE"}),
+        ("HEAD", "/train", {"POST"}),
+        ("TRACE", "/", {"GET", "HEAD"}),
+        ("BREW", "/train", {"POST"}),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(
+    empty_client: Client, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = empty_client.request(method, path)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == allowed
+    if method != "HEAD":
+        check_problem(answer, 405, "method_not_allowed")
+
+
+# ---- parameters ----
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models/-x",
+        "/models/.x",
+        "/models/a%20b",
+        "/models/a%0A",
+        "/models/%00",
+        "/models/%ED%A0%80",
+        "/models/%C3%A9",
+        "/models/..%2F..%2Fetc",
+        "/models/" + "x" * 65,
+        "/models/default/versions/0",
+        "/models/default/versions/-1",
+        "/models/default/versions/1.5",
+        "/models/default/versions/one",
+        "/models/default/versions/2147483648",
+        "/models/default/versions/" + "9" * 5000,
+        "/models/default/versions/1/state_dict.exe",
+        "/jobs?limit=0",
+        "/jobs?limit=101",
+        "/jobs?limit=ten",
+        "/jobs?limit=",
+        "/jobs?limit=" + "9" * 5000,
+        "/jobs?after=x",
+        "/jobs?after=-1",
+        "/jobs?after=1.5",
+        "/jobs?after=" + "9" * 19,
+        "/jobs?after=%D9%A1",
+        "/jobs?state=sleeping",
+        "/jobs?model=" + "x" * 65,
+        "/models?limit=0",
+        "/models?after=" + "x" * 65,
+        "/models/default/versions?after=one",
+        "/models/default/versions?limit=-1",
+        f"/jobs/{'0' * 32}/curve.gif",
+    ],
+)
+def test_parameters_that_cannot_be_meant_are_refused(client: Client, path: str) -> None:
+    answer = client.get(path)
+    if answer.status_code != 404 or "%2F" not in path:
+        body = check_problem(answer, 422, "invalid_request")
+        # A parameter is no part of the body.
+        assert {fault["pointer"] for fault in body["errors"]} <= {""}
+    assert len(answer.text) < 1000
+
+
+def test_a_parameter_is_named_and_its_value_is_not_repeated(client: Client) -> None:
+    body = check_problem(client.get(f"/jobs?limit={SECRET}"), 422, "invalid_request")
+    assert "query parameter limit" in body["detail"]
+    assert SECRET not in str(body)
+    body = check_problem(client.get(f"/models/default/versions/{SECRET}"), 422, "invalid_request")
+    assert "path parameter version" in body["detail"]
+    assert SECRET not in str(body)
+
+
+@pytest.mark.parametrize("job_id", ["1", "x" * 32, "0" * 31, "0" * 33, "A" * 32, "%00", "..%2f"])
+def test_an_id_that_no_job_has_is_not_found(empty_client: Client, job_id: str) -> None:
+    answer = empty_client.get(f"/jobs/{job_id}")
+    assert answer.status_code == 404
+    assert answer.json()["code"] in ("job_not_found", "not_found")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models/nobody",
+        "/models/nobody/versions",
+        "/models/nobody/versions/1",
+        "/models/nobody/params",
+        "/models/nobody/versions/1/params",
+        "/models/nobody/versions/1/state_dict.pth",
+    ],
+)
+def test_an_unknown_model_is_not_found_wherever_it_is_named(client: Client, path: str) -> None:
+    check_problem(client.get(path), 404, "model_not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/models/default/versions/9"),
+        ("GET", "/models/default/versions/9/params"),
+        ("GET", "/models/default/versions/9/state_dict.safetensors"),
+        ("DELETE", "/models/default/versions/9"),
+        ("POST", "/models/default/versions/9/activate"),
+    ],
+)
+def test_an_unknown_version_is_not_found_wherever_it_is_named(
+    client: Client, method: str, path: str
+) -> None:
+    check_problem(client.request(method, path), 404, "version_not_found")
+
+
+@pytest.mark.parametrize("path", ["", "/curve", "/curve.svg", "/fit.png", "/events"])
+def test_an_unknown_job_is_not_found_wherever_it_is_named(empty_client: Client, path: str) -> None:
+    check_problem(empty_client.get(UNKNOWN_JOB + path), 404, "job_not_found")
+
+
+# ---- pointers ----
+
+
+@pytest.mark.parametrize(
+    ("location", "document", "pointer"),
+    [
+        ((), None, ""),
+        (("epochs",), {"epochs": "x"}, "/epochs"),
+        (("data", "points", "x", "numbers", 3), {"data": {"x": [1, 2, 3, "x"]}}, "/data/x/3"),
+        (("data", "points", "x", "rows", 0, 1), {"data": {"x": [[1, "x"]]}}, "/data/x/0/1"),
+        # A field that is called like a member of a union is a field where the body has it.
+        (("rows", 0, "line"), {"rows": [{"line": "x"}]}, "/rows/0/line"),
+        (("a/b", "c~d"), {"a/b": {"c~d": 1}}, "/a~1b/c~0d"),
+        (("missing",), {}, "/missing"),
+        (("x" * 500,), {}, "/" + "x" * 100),
+    ],
+)
+def test_pointers_are_those_of_rfc_6901(
+    location: tuple[str | int, ...], document: object, pointer: str
+) -> None:
+    assert json_pointer(location, document) == pointer

@@ -1,0 +1,131 @@
+"""Models and versions."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from service.entities import ModelVersion, NewVersion
+from service.errors import ModelNotFoundError, VersionNotFoundError
+from service.store.database import Database
+from tests.service.making import NOW, PowerCutError, later, new_version
+
+
+def test_a_version_keeps_all_that_was_registered(database: Database) -> None:
+    new = new_version("house-price")
+    with database.write() as stores:
+        added = stores.versions.add(new, "bootstrap", later(5))
+    with database.read() as stores:
+        found = stores.versions.get("house-price", 1)
+    assert found == added
+    assert (found.number, found.origin, found.created_at) == (1, "bootstrap", later(5))
+    for field in dataclasses.fields(NewVersion):
+        assert getattr(found, field.name) == getattr(new, field.name)
+
+
+def test_what_is_not_known_of_real_data_stays_none(database: Database) -> None:
+    new = dataclasses.replace(new_version(), truth=None, least_squares=None)
+    with database.write() as stores:
+        stores.versions.add(new, "api", NOW)
+        found = stores.versions.get("default", 1)
+    assert (found.truth, found.least_squares) == (None, None)
+
+
+def test_numbers_count_up_for_each_model_by_itself(database: Database) -> None:
+    with database.write() as stores:
+        numbers = [
+            stores.versions.add(new_version(model), "api", NOW).number
+            for model in ("a", "b", "a", "a", "b")
+        ]
+    assert numbers == [1, 1, 2, 3, 2]
+
+
+def test_a_number_is_never_given_out_again(database: Database) -> None:
+    with database.write() as stores:
+        for _ in range(3):
+            stores.versions.add(new_version(), "api", NOW)
+        stores.versions.delete("default", 3)
+        stores.versions.delete("default", 1)
+    with database.write() as stores:
+        assert stores.versions.add(new_version(), "api", NOW).number == 4
+        for number in (2, 4):
+            stores.versions.delete("default", number)
+    with database.write() as stores:
+        # Even where no version is left.
+        assert stores.versions.add(new_version(), "api", NOW).number == 5
+
+
+def test_a_registration_that_was_undone_leaves_its_number_free(database: Database) -> None:
+    with pytest.raises(PowerCutError), database.write() as stores:  # noqa: PT012
+        stores.versions.add(new_version(), "api", NOW)
+        raise PowerCutError
+    with database.write() as stores:
+        assert stores.versions.add(new_version(), "api", NOW).number == 1
+
+
+def test_an_unknown_model_and_an_unknown_version_are_told_apart(database: Database) -> None:
+    with database.write() as stores:
+        stores.versions.add(new_version("a"), "api", NOW)
+        with pytest.raises(ModelNotFoundError, match="there is no model b"):
+            stores.versions.get("b", 1)
+        with pytest.raises(VersionNotFoundError, match="model a has no version 2"):
+            stores.versions.get("a", 2)
+        with pytest.raises(ModelNotFoundError, match="there is no model b"):
+            stores.versions.list_newest("b", 10, None)
+        with pytest.raises(ModelNotFoundError, match="there is no model b"):
+            stores.versions.summary("b")
+
+
+def test_a_model_stays_known_when_its_last_version_is_deleted(database: Database) -> None:
+    with database.write() as stores:
+        stores.versions.add(new_version("a"), "api", NOW)
+        stores.versions.delete("a", 1)
+        stores.versions.require_model("a")
+        assert stores.versions.list_newest("a", 10, None) == []
+        assert stores.versions.summary("a").versions == 0
+
+
+def test_pages_of_versions_walk_all_of_one_model_newest_first(database: Database) -> None:
+    with database.write() as stores:
+        for _ in range(7):
+            stores.versions.add(new_version("a"), "api", NOW)
+            stores.versions.add(new_version("b"), "api", NOW)
+        stores.versions.delete("a", 4)
+        found: list[ModelVersion] = []
+        below = None
+        while page := stores.versions.list_newest("a", 2, below):
+            found += page
+            below = page[-1].number
+    assert [(version.model, version.number) for version in found] == [
+        ("a", number) for number in (7, 6, 5, 3, 2, 1)
+    ]
+
+
+def test_models_are_listed_by_name_with_their_active_version(database: Database) -> None:
+    with database.write() as stores:
+        for model, count in (("b", 2), ("a", 1), ("c", 3)):
+            for _ in range(count):
+                stores.versions.add(new_version(model), "api", later(len(model)))
+        stores.deployments.move("c", 2, "activated", NOW)
+        summaries = stores.versions.summaries(10, None)
+        assert [(s.name, s.versions, s.active) for s in summaries] == [
+            ("a", 1, None),
+            ("b", 2, None),
+            ("c", 3, 2),
+        ]
+        assert stores.versions.summaries(2, None) == summaries[:2]
+        assert stores.versions.summaries(2, "b") == summaries[2:]
+        assert [stores.versions.summary(s.name) for s in summaries] == summaries
+        assert stores.versions.count_models() == 3
+
+
+def test_an_artifact_is_in_use_as_long_as_any_version_has_it(database: Database) -> None:
+    with database.write() as stores:
+        for model in ("a", "b"):
+            stores.versions.add(new_version(model, artifact="f" * 64), "api", NOW)
+        assert stores.versions.uses_artifact("f" * 64)
+        stores.versions.delete("a", 1)
+        assert stores.versions.uses_artifact("f" * 64)
+        stores.versions.delete("b", 1)
+        assert not stores.versions.uses_artifact("f" * 64)
