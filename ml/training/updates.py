@@ -59,12 +59,10 @@ def _adam(optimizer: optim.Optimizer) -> Update:
     beta1, beta2 = group["betas"]
     epsilon, weight_decay = group["eps"], group["weight_decay"]
     decoupled = group["decoupled_weight_decay"]
-    step = int(counters[0])
 
     def update(gradients: list[torch.Tensor]) -> None:
-        nonlocal step
-        step += 1
         torch._foreach_add_(counters, 1)
+        step = counters[0].item()
         lr = group["lr"]
         if weight_decay and decoupled:
             torch._foreach_mul_(parameters, 1 - lr * weight_decay)
