@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format container clean
+.PHONY: help install run test check format bench container clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -32,6 +32,10 @@ check: $(VENV)/installed ## lints and types
 format: $(VENV)/installed ## format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
+
+bench: $(VENV)/installed ## time training beside other libraries (installs them into .venv)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks.train
 
 container: ## build the image, and prove that a container of it does what it should
 	scripts/container-proof

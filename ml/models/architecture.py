@@ -24,6 +24,10 @@ class Line:
 class RegressionModel(nn.Module, ABC):
     """Maps ``x_NF`` to ``y_NT``, both float32, and can speak of its parameters in raw units."""
 
+    same_calls_at_every_step = False
+    """Whether ``forward`` in training mode makes the same calls of torch whatever it is given and
+    whenever; its steps may then be recorded once and replayed (`ml.training.replay`)."""
+
     @staticmethod
     @abstractmethod
     def in_raw_units(state: StateDict, scaling: Scaling) -> StateDict:

@@ -12,6 +12,8 @@ from ml.models.architecture import Line, RegressionModel, StateDict, fold_input,
 class LinearRegressionModelV2(RegressionModel):
     """``x_NF -> y_NT``; keys `linear_layer.weight` (T, F) and `linear_layer.bias` (T,)."""
 
+    same_calls_at_every_step = True
+
     def __init__(self, features: int = 1, targets: int = 1) -> None:
         super().__init__()
         self.linear_layer = nn.Linear(features, targets)

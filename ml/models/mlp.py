@@ -27,6 +27,8 @@ class Mlp(RegressionModel):
     `output.weight` (T, H), `output.bias` (T,).
     """
 
+    same_calls_at_every_step = True
+
     def __init__(self, spec: MlpSpec, features: int, targets: int) -> None:
         super().__init__()
         self.hidden = nn.Sequential()
