@@ -92,6 +92,7 @@ class NewVersion:
     model: str
     job_id: str
     artifact: str
+    """sha256 of the artifact's manifest."""
     spec: dict[str, Any]
     metrics: dict[str, float | None]
     truth: dict[str, float] | None
@@ -101,21 +102,11 @@ class NewVersion:
 
 
 @dataclass(frozen=True)
-class ModelVersion:
+class ModelVersion(NewVersion):
     """An artifact registered under a model; neither its number nor its content ever changes."""
 
-    model: str
     number: int
-    job_id: str
     origin: Origin
-    artifact: str
-    """sha256 of the artifact's manifest."""
-    spec: dict[str, Any]
-    metrics: dict[str, float | None]
-    truth: dict[str, float] | None
-    least_squares: dict[str, Any] | None
-    data_sha256: str
-    environment: dict[str, Any]
     created_at: datetime
 
 

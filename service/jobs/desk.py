@@ -46,7 +46,7 @@ class JobDesk:
         digest = _digest(model, spec)
         now = datetime.now(UTC)
         with self._database.write() as stores:
-            known = None if key is None else stores.jobs.find_key(key, now - KEY_LIFE)
+            known = None if key is None else stores.keys.find(key, now - KEY_LIFE)
             if known is not None:
                 if known[0] != digest:
                     message = "this Idempotency-Key was used with another request"
@@ -58,7 +58,7 @@ class JobDesk:
             _check_start(stores, model, request)
             job = _add(stores, model, request, spec, "api", now)
             if key is not None:
-                stores.jobs.remember_key(key, digest, job.id, now)
+                stores.keys.remember(key, digest, job.id, now)
             return job
 
     def bootstrap(self) -> Job | None:

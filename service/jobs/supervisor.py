@@ -178,7 +178,7 @@ class Supervisor:
 
     def _sweep(self) -> None:
         with self._database.write() as stores:
-            stores.jobs.delete_keys(datetime.now(UTC) - KEY_LIFE)
+            stores.keys.delete_older(datetime.now(UTC) - KEY_LIFE)
             stores.workers.forget_silent(datetime.now(UTC) - timedelta(hours=1))
         old = self._artifacts.older_than(ORPHAN_SECONDS)
         with self._database.read() as stores:

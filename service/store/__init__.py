@@ -2,7 +2,8 @@
 
 tables        the schema
 database      engine, transactions, pragmas
-jobs          JobStore: jobs, their events, idempotency keys
+jobs          JobStore: jobs and their events
+keys          KeyStore: idempotency keys
 versions      VersionStore: models and versions
 deployments   DeploymentStore: which version is active, and the history of it
 workers       WorkerStore: web processes and what they have loaded

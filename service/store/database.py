@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from service.errors import StoreUnavailableError
 from service.store.deployments import DeploymentStore
 from service.store.jobs import JobStore
+from service.store.keys import KeyStore
 from service.store.versions import VersionStore
 from service.store.workers import WorkerStore
 
@@ -29,6 +30,7 @@ class Stores:
     """Every store, in one transaction."""
 
     jobs: JobStore
+    keys: KeyStore
     versions: VersionStore
     deployments: DeploymentStore
     workers: WorkerStore
@@ -96,6 +98,7 @@ class Database:
 def _stores(connection: Connection) -> Stores:
     return Stores(
         JobStore(connection),
+        KeyStore(connection),
         VersionStore(connection),
         DeploymentStore(connection),
         WorkerStore(connection),

@@ -1,4 +1,4 @@
-"""Jobs, their events, and the keys that make a repeated request the same job.
+"""Jobs and their events.
 
 Every change of state is one transaction with the event that tells of it. Writes of a training
 process carry the fence it was given at the claim and report whether they happened: after another
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, RowMapping, and_, func, insert, select, update
 
 from service.entities import (
     ALLOWED_MOVES,
@@ -25,7 +25,7 @@ from service.entities import (
     Promotion,
 )
 from service.errors import JobNotFoundError
-from service.store.tables import idempotency_keys, job_events, jobs
+from service.store.tables import job_events, jobs
 
 _LIGHT = [column for column in jobs.c if column.name != "spec"]
 
@@ -223,25 +223,6 @@ class JobStore:
             .order_by(job_events.c.seq)
         )
         return list(self._connection.execute(query).scalars())
-
-    def find_key(self, key: str, since: datetime) -> tuple[str, str] | None:
-        """Digest and job id that were remembered under ``key`` not before ``since``."""
-        query = select(idempotency_keys.c.digest, idempotency_keys.c.job_id).where(
-            idempotency_keys.c.key == key, idempotency_keys.c.created_at >= since
-        )
-        row = self._connection.execute(query).one_or_none()
-        return None if row is None else (row.digest, row.job_id)
-
-    def remember_key(self, key: str, digest: str, job_id: str, now: datetime) -> None:
-        """Remember which job a key made, in place of an older memory of the same key."""
-        self._connection.execute(delete(idempotency_keys).where(idempotency_keys.c.key == key))
-        values = {"key": key, "digest": digest, "job_id": job_id, "created_at": now}
-        self._connection.execute(insert(idempotency_keys).values(values))
-
-    def delete_keys(self, before: datetime) -> int:
-        """Forget keys older than ``before``; how many."""
-        old = delete(idempotency_keys).where(idempotency_keys.c.created_at < before)
-        return self._connection.execute(old).rowcount
 
     def _end(
         self,

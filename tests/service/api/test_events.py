@@ -138,6 +138,15 @@ def test_a_running_job_is_followed_to_its_end(client: Client, place: Place) -> N
     assert [int(event["id"]) for event in parse(got)] == [1, 2, 3, 4, 5, 6]
 
 
+def test_who_has_seen_all_of_a_running_job_waits_for_more(client: Client, place: Place) -> None:
+    job = run(place)
+    with client.stream(f"/jobs/{job.id}/events", last_event_id="5") as stream:
+        assert stream.status == 200
+        fail(place, job)
+        got = stream.read_until("event: end\n") + stream.read_until("nothing more")
+    assert [event["id"] for event in parse(got)] == ["6", "7"]
+
+
 def test_a_history_of_many_events_comes_whole(client: Client, place: Place) -> None:
     job = run(place, points=2500)
     fail(place, job)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from tests.service.api.driving import Client
+from service.registry.registry import Registry
+from tests.service.api.driving import Client, speaking_to
 from tests.service.making import Place, line, until
 
 ROADS = ["/health", "/health/ready"]
@@ -76,9 +79,9 @@ def test_a_model_of_any_name_makes_a_service_ready(empty_client: Client, place: 
     assert (health["model"], health["version"]) == ("house-price", 1)
 
 
-def test_a_process_takes_itself_off_the_list_when_it_ends(
-    empty_client: Client, place: Place
-) -> None:
-    assert empty_client.parts.registry.acknowledgement(0).live == 1
-    empty_client.parts.rollout.stop()
-    assert empty_client.parts.registry.acknowledgement(0).live == 0
+def test_a_process_takes_itself_off_the_list_when_it_ends(place: Place) -> None:
+    registry = Registry(place.database, place.artifacts)
+    with speaking_to(place.settings):
+        assert registry.acknowledgement(0).live == 1
+    assert registry.acknowledgement(0).live == 0
+    assert not [thread for thread in threading.enumerate() if thread.name == "rollout"]

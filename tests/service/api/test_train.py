@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.service.api.driving import Client, check_problem
-from tests.service.making import Place, at_once
+from tests.service.api.driving import Client, check_problem, speaking_to
+from tests.service.making import Place, at_once, line
 
 
 def test_an_empty_object_queues_the_tutorials_line(empty_client: Client) -> None:
@@ -86,6 +86,18 @@ def test_who_waits_is_answered_with_the_ended_job(client: Client) -> None:
     for link in job["links"].values():
         if not link.endswith("/predict"):
             assert client.request("HEAD", link).status_code in (200, 405), link
+
+
+@pytest.mark.usefixtures("training")
+def test_who_waits_is_answered_by_the_new_version_from_then_on(place: Place) -> None:
+    place.publish(line(2.0, 1.0))
+    slow_to_look = place.settings.model_copy(update={"poll_seconds": 0.5})
+    with speaking_to(slow_to_look) as client:
+        for version in (2, 3, 4):
+            body = {"epochs": 1, "promote": "always"}
+            answer = client.post("/train", body, headers={"Prefer": "wait=30"})
+            assert answer.json()["version"] == version
+            assert client.post("/predict", {"x": 0.5}).json()["version"] == version
 
 
 @pytest.mark.usefixtures("training")

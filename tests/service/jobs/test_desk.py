@@ -111,15 +111,15 @@ def test_a_key_is_remembered_for_a_day(
 ) -> None:
     first = desk.submit("default", asked(), "key")
     with database.write() as stores:
-        known = stores.jobs.find_key("key", NOW - timedelta(days=10_000))
+        known = stores.keys.find("key", NOW - timedelta(days=10_000))
         assert known is not None
         old = first.created_at - KEY_LIFE + timedelta(seconds=spare_seconds)
-        stores.jobs.remember_key("key", *known, old)
+        stores.keys.remember("key", *known, old)
     assert (desk.submit("default", asked(), "key").id == first.id) is is_remembered
     if not is_remembered:
         # The key is free, for another request too.
         with database.write() as stores:
-            stores.jobs.delete_keys(first.created_at + timedelta(days=1))
+            stores.keys.delete_older(first.created_at + timedelta(days=1))
         assert desk.submit("default", asked(epochs=5), "key").epochs == 5
 
 

@@ -428,13 +428,13 @@ def test_a_sweep_forgets_old_keys_and_silent_workers(place: Place, supervisor: S
     now = datetime.now(UTC)
     with place.database.write() as stores:
         for key, hours in (("old", 25), ("young", 23)):
-            stores.jobs.remember_key(key, "digest", job.id, now - timedelta(hours=hours))
+            stores.keys.remember(key, "digest", job.id, now - timedelta(hours=hours))
         for slot, minutes in ((0, 61), (1, 59)):
             seen = now - timedelta(minutes=minutes)
             stores.workers.announce(Worker("a", slot, 100, 1, None, seen))
     supervisor.step(0)
     long_ago = now - timedelta(days=10)
     with place.database.read() as stores:
-        assert stores.jobs.find_key("old", long_ago) is None
-        assert stores.jobs.find_key("young", long_ago) == ("digest", job.id)
+        assert stores.keys.find("old", long_ago) is None
+        assert stores.keys.find("young", long_ago) == ("digest", job.id)
         assert [worker.slot for worker in stores.workers.live(long_ago)] == [1]

@@ -79,25 +79,25 @@ def test_counts_are_of_all_or_of_one_state(database: Database) -> None:
 def test_a_key_is_found_until_it_is_too_old(database: Database) -> None:
     with database.write() as stores:
         job = stores.jobs.add(new_job(), NOW)
-        stores.jobs.remember_key("key", "digest", job.id, NOW)
-        assert stores.jobs.find_key("key", NOW) == ("digest", job.id)
-        assert stores.jobs.find_key("key", later(0.001)) is None
-        assert stores.jobs.find_key("other", NOW) is None
+        stores.keys.remember("key", "digest", job.id, NOW)
+        assert stores.keys.find("key", NOW) == ("digest", job.id)
+        assert stores.keys.find("key", later(0.001)) is None
+        assert stores.keys.find("other", NOW) is None
 
 
 def test_a_newer_memory_of_a_key_takes_the_place_of_the_old(database: Database) -> None:
     with database.write() as stores:
         one, two = (stores.jobs.add(new_job(), NOW).id for _ in range(2))
-        stores.jobs.remember_key("key", "first", one, NOW)
-        stores.jobs.remember_key("key", "second", two, later(1))
-        assert stores.jobs.find_key("key", NOW - timedelta(days=1)) == ("second", two)
+        stores.keys.remember("key", "first", one, NOW)
+        stores.keys.remember("key", "second", two, later(1))
+        assert stores.keys.find("key", NOW - timedelta(days=1)) == ("second", two)
 
 
 def test_only_old_keys_are_deleted(database: Database) -> None:
     with database.write() as stores:
         job = stores.jobs.add(new_job(), NOW)
         for seconds in (0, 10, 20):
-            stores.jobs.remember_key(f"key{seconds}", "digest", job.id, later(seconds))
-        assert stores.jobs.delete_keys(later(10)) == 1
-        kept = [stores.jobs.find_key(f"key{s}", NOW) is not None for s in (0, 10, 20)]
+            stores.keys.remember(f"key{seconds}", "digest", job.id, later(seconds))
+        assert stores.keys.delete_older(later(10)) == 1
+        kept = [stores.keys.find(f"key{s}", NOW) is not None for s in (0, 10, 20)]
     assert kept == [False, True, True]
