@@ -33,7 +33,7 @@ def hold_contest(
     metric = _METRIC[loss]
     active_score: float | None = math.inf
     if active is not None:
-        comparable = _shape(active) == _shape(new)
+        comparable = _take_the_same_rows(active, new)
         active_score = _score(active, rows, metric, device) if comparable else None
     return Contest(
         metric=metric,
@@ -44,25 +44,23 @@ def hold_contest(
     )
 
 
-def _shape(bundle: Bundle) -> tuple[int, int]:
-    return len(bundle.feature_names), len(bundle.target_names)
+def _take_the_same_rows(one: Bundle, other: Bundle) -> bool:
+    """Whether what `{"x": [[…]]}` and its answer mean is the same for both: as many columns, and
+    none of them moved. Other names in the same places are taken for a renaming."""
+    return all(
+        len(mine) == len(theirs) and (mine == theirs or set(mine) != set(theirs))
+        for mine, theirs in (
+            (one.feature_names, other.feature_names),
+            (one.target_names, other.target_names),
+        )
+    )
 
 
 def _score(bundle: Bundle, rows: Table, metric: str, device: torch.device) -> float:
     """The metric; infinite where a prediction is not finite."""
     try:
-        x_NF = _reorder(rows.x_NF, rows.feature_names, bundle.feature_names)
-        y_NT = _reorder(rows.y_NT, rows.target_names, bundle.target_names)
-        score: float = getattr(measure(Predictor(bundle, device).predict(x_NF), y_NT), metric)
+        pred_NT = Predictor(bundle, device).predict(rows.x_NF)
+        score: float = getattr(measure(pred_NT, rows.y_NT), metric)
     except MLError:
         return math.inf
     return score
-
-
-def _reorder(
-    values_NC: torch.Tensor, names: tuple[str, ...], wanted: tuple[str, ...]
-) -> torch.Tensor:
-    """The columns in the order of ``wanted``; as they stand where the names are not the same."""
-    if names == wanted or set(names) != set(wanted):
-        return values_NC
-    return values_NC[:, [names.index(name) for name in wanted]]

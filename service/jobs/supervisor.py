@@ -180,12 +180,13 @@ class Supervisor:
         with self._database.write() as stores:
             stores.keys.delete_older(datetime.now(UTC) - KEY_LIFE)
             stores.workers.forget_silent(datetime.now(UTC) - timedelta(hours=1))
-        old = self._artifacts.older_than(ORPHAN_SECONDS)
-        with self._database.read() as stores:
-            orphans = [name for name in old if not stores.versions.uses_artifact(name)]
-        for name in orphans:
-            logger.info("artifact %s belongs to no version and is swept", name)
-            self._artifacts.delete(name)
+        # In one write transaction: nobody registers a version meanwhile, and what is published
+        # once more is young again.
+        with self._database.write() as stores:
+            for name in self._artifacts.older_than(ORPHAN_SECONDS):
+                if not stores.versions.uses_artifact(name):
+                    logger.info("artifact %s belongs to no version and is swept", name)
+                    self._artifacts.delete(name)
 
 
 def _in_words(status: int) -> str:

@@ -12,7 +12,8 @@ PromoteRule = Literal["if_better", "always", "never"]
 class Contest:
     """New and active version scored on the same held-out rows, in raw units; lower is better.
 
-    ``active`` is None where the active version cannot answer these rows at all (other features).
+    ``active`` is None where the active version takes other rows: other features or targets, or the
+    same in another order.
     """
 
     metric: str
@@ -33,8 +34,9 @@ def decide(rule: PromoteRule, contest: Contest | None) -> tuple[bool, str]:
     active = f"version {contest.active_version}"
     if contest.active is None:
         if contest.active_is_bootstrap:
-            return True, f"{active} is the bootstrap line and has other features or targets"
-        return False, f"{active} has other features or targets: activate the new one by name"
+            return True, f"{active} is the bootstrap line and takes other rows"
+        why = "has other features or targets, or in another order, so its clients would break"
+        return False, f"{active} {why}: activate the new one by name"
     scores = f"{contest.metric} {contest.new:.6g} against {contest.active:.6g} of {active}"
     # As good is good enough: a retrain on the same data is to be seen serving.
     if contest.new <= contest.active:

@@ -34,13 +34,14 @@ TABLE: list[tuple[PromoteRule, Contest | None, bool, str]] = [
         "if_better",
         OTHER_SHAPE,
         False,
-        "version 4 has other features or targets: activate the new one by name",
+        "version 4 has other features or targets, or in another order, so its clients would break: "
+        "activate the new one by name",
     ),
     (
         "if_better",
         OTHER_THAN_BOOTSTRAP,
         True,
-        "version 4 is the bootstrap line and has other features or targets",
+        "version 4 is the bootstrap line and takes other rows",
     ),
     ("if_better", DAMAGED, True, "not worse: mae 0.1 against inf of version 4 on the same rows"),
     ("if_better", HOPELESS, False, "worse: mae inf against 0.2 of version 4 on the same rows"),
