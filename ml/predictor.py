@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 
-from ml.artifact import Bundle
+from ml.artifact import Bundle, skeleton
 from ml.errors import InputError, OverflowedError
-from ml.models.build import build_model
 
 
 class Predictor:
@@ -18,16 +19,18 @@ class Predictor:
         self.device = device
         self.features = len(bundle.feature_names)
         self.targets = len(bundle.target_names)
-        # On meta first: drawing parameters would move torch's global generator.
-        with torch.device("meta"):
-            module = build_model(bundle.architecture, self.features, self.targets)
+        # A skeleton: drawing parameters would move torch's global generator.
+        module = skeleton(bundle.architecture, self.features, self.targets)
         module.load_state_dict(bundle.state, assign=True)
         self._module = module.to(device).eval().requires_grad_(False)
 
     def warm_up(self) -> None:
         """Answer one row and a few, so that the first client does not pay for lazy set-up."""
         for rows in (1, 8):
-            self.predict(torch.zeros(rows, self.features))
+            # Zeros may lie far from the rows that the model was trained on, and its answer for
+            # them beyond float32: it is warm all the same.
+            with suppress(OverflowedError):
+                self.predict(torch.zeros(rows, self.features))
 
     def predict(self, x_NF: torch.Tensor) -> torch.Tensor:
         """Predictions ``y_NT``, float32 on the CPU, for ``x_NF``, float32 or float64 on the CPU.

@@ -15,7 +15,7 @@ from ml.data.split import Parts, split_table
 from ml.data.table import Table, Truth
 from ml.errors import DivergedError, OverflowedError
 from ml.models.architecture import StateDict
-from ml.models.build import build_model, raw_state_dict
+from ml.models.build import build_model
 from ml.predictor import Predictor
 from ml.spec.training import TrainingSpec
 from ml.training.evaluate import LeastSquares, least_squares, measure
@@ -201,9 +201,3 @@ def fit(
     for progress in run:
         on_progress(progress)
     return run.result()
-
-
-def raw_state(fitted: Fitted) -> StateDict:
-    """The trained parameters in raw units, under the tutorial's keys."""
-    bundle = fitted.bundle
-    return raw_state_dict(bundle.architecture, bundle.state, bundle.scaling)

@@ -6,7 +6,6 @@ An answer never echoes the input and never shows a trace.
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
@@ -23,8 +22,6 @@ from starlette.routing import Match
 
 from ml.spec.base import FLOAT32_MAX
 from service.errors import Fault, InvalidRequestError, ServiceError
-
-logger = logging.getLogger(__name__)
 
 STATUS: dict[str, HTTPStatus] = {
     "invalid_request": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -47,7 +44,7 @@ STATUS: dict[str, HTTPStatus] = {
     "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""Which status goes with which code; a test holds docs/errors.md to this table."""
+"""Which status goes with which code; a test holds it and `MEANING` to the codes there are."""
 
 MEANING: dict[str, str] = {
     "invalid_request": "The request cannot be meant; `errors` say what was got, wanted, and where.",

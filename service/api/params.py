@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Path, Query
 
@@ -19,6 +20,8 @@ ModelName = Annotated[
 ]
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="Number of the version.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="Most entries of a page.")]
+
+T = TypeVar("T")
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -43,3 +46,12 @@ def cursor(after: str | None) -> int | None:
     if not (after.isascii() and after.isdigit() and len(after) <= 18):
         raise InvalidRequestError("query parameter after: expected what `next` of a page said")
     return int(after)
+
+
+def page(found: list[T], limit: int, place: Callable[[T], object]) -> tuple[list[T], str | None]:
+    """The first ``limit`` of what was found, and the cursor of the next page; None on the last.
+
+    ``found`` was asked for with one entry more than ``limit``; ``place`` gives the cursor of one.
+    """
+    entries = found[:limit]
+    return entries, str(place(entries[-1])) if len(found) > limit else None

@@ -9,7 +9,7 @@ from typing import TypeVar
 from starlette.concurrency import run_in_threadpool
 
 from service.api.state import AppState
-from service.entities import Deployment, Job
+from service.entities import Job
 from service.registry.registry import Acknowledgement
 
 POLL_SECONDS = 0.03
@@ -51,8 +51,3 @@ async def wait_for_workers(parts: AppState, generation: int, seconds: float) -> 
         lambda seen: seen.complete or parts.draining,
         seconds,
     )
-
-
-async def settle(parts: AppState, deployment: Deployment, seconds: float | None) -> Acknowledgement:
-    """As `wait_for_workers`; a single look where the client does not wait."""
-    return await wait_for_workers(parts, deployment.generation, seconds or 0)

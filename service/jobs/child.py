@@ -25,7 +25,7 @@ from ml.training.evaluate import LeastSquares
 from ml.training.fit import Fit, Fitted
 from service.artifacts.local import LocalArtifacts
 from service.entities import Deployment, Job, JobError, NewVersion, Promotion
-from service.errors import InvalidRequestError, VersionNotFoundError
+from service.errors import InvalidRequestError
 from service.jobs.contest import hold_contest
 from service.jobs.desk import start_version
 from service.jobs.recorder import CancelRequestedError, LeaseLostError, Recorder
@@ -181,10 +181,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _is_bootstrap(stores: Stores, active: Deployment) -> bool:
-    try:
-        return stores.versions.get(active.model, active.version).origin == "bootstrap"
-    except VersionNotFoundError:
-        return False
+    return stores.versions.get(active.model, active.version).origin == "bootstrap"
 
 
 def _new_version(job: Job, fitted: Fitted, artifact: str) -> NewVersion:

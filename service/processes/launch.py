@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -13,8 +12,6 @@ from typing import Protocol
 from service.processes.death import die_with
 from service.processes.parts import PART, Part, SupervisorPart, TrainingPart, WebPart
 from service.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 

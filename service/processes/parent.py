@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from service.processes.launch import Launcher
-from service.processes.parts import Part
+from service.processes.parts import BACKLOG, Part
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(2048)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         message = f"cannot listen on {host}, port {port}: {error.strerror}"

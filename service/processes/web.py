@@ -9,11 +9,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.state import AppState
-from service.processes.parts import WebPart
+from service.processes.parts import BACKLOG, WebPart
 from service.settings import Settings
 from service.wiring import build_app
-
-BACKLOG = 2048
 
 
 class _Server(uvicorn.Server):

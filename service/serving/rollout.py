@@ -6,12 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 
 import torch
 
-from ml.errors import MLError, OverflowedError
+from ml.errors import MLError
 from ml.predictor import Predictor
 from service.artifacts.local import LocalArtifacts
 from service.entities import Deployment, Worker
@@ -112,10 +111,7 @@ class Rollout:
             ArtifactError: its files are missing or damaged.
         """
         predictor = Predictor(self._artifacts.load(artifact), self._device)
-        # Zeros may lie far from the rows that this version was trained on, and answers for them
-        # beyond float32: it is warm all the same.
-        with suppress(OverflowedError):
-            predictor.warm_up()
+        predictor.warm_up()
         return predictor
 
     def _announce(self, now: float) -> None:

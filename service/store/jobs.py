@@ -51,7 +51,7 @@ class JobStore:
         """Queue a job."""
         values = {**asdict(new), "state": "queued", "created_at": now}
         self._connection.execute(insert(jobs).values(values))
-        self._record(new.id, [("state", {"state": "queued", "attempt": 0})], now)
+        self._record(new.id, [("state", {"state": "queued"})], now)
         return self.get(new.id)
 
     def get(self, job_id: str, with_spec: bool = True) -> Job:
@@ -114,8 +114,7 @@ class JobStore:
                 progress_at=now,
             )
         )
-        attempt = self.get(job_id, with_spec=False).attempt
-        self._record(job_id, [("state", {"state": "running", "attempt": attempt})], now)
+        self._record(job_id, [("state", {"state": "running"})], now)
         return self.get(job_id, with_spec=False)
 
     def expired(self, now: datetime) -> list[Job]:
@@ -180,8 +179,7 @@ class JobStore:
             values["attempt"] = jobs.c.attempt - 1
         if not self._update_fenced(job_id, fence, values):
             return False
-        attempt = self.get(job_id, with_spec=False).attempt
-        self._record(job_id, [("state", {"state": "queued", "attempt": attempt})], now)
+        self._record(job_id, [("state", {"state": "queued"})], now)
         return True
 
     def request_cancel(self, job_id: str, now: datetime) -> Job:
@@ -247,14 +245,12 @@ class JobStore:
     def _record_end(
         self, job_id: str, state: JobState, data: dict[str, Any], now: datetime
     ) -> None:
-        attempt = self.get(job_id, with_spec=False).attempt
-        moved: tuple[EventKind, dict[str, Any]]
-        moved = ("state", {"state": state, "attempt": attempt})
-        self._record(job_id, [moved, ("end", {"state": state, **data})], now)
+        self._record(job_id, [("state", {"state": state}), ("end", {"state": state, **data})], now)
 
     def _record(
         self, job_id: str, events: list[tuple[EventKind, dict[str, Any]]], now: datetime
     ) -> None:
+        """Number the events and write them; those of a state also tell the attempt."""
         if not events:
             return
         # The row of the job is locked from here on, so no other writer takes the same numbers.
@@ -262,9 +258,9 @@ class JobStore:
             update(jobs)
             .where(jobs.c.id == job_id)
             .values(events=jobs.c.events + len(events))
-            .returning(jobs.c.events, jobs.c.fence)
+            .returning(jobs.c.events, jobs.c.fence, jobs.c.attempt)
         )
-        last, fence = self._connection.execute(counted).one()
+        last, fence, attempt = self._connection.execute(counted).one()
         first = last - len(events) + 1
         rows = [
             {
@@ -273,7 +269,7 @@ class JobStore:
                 "fence": fence,
                 "kind": kind,
                 "at": now,
-                "data": data,
+                "data": {**data, "attempt": attempt} if kind == "state" else data,
             }
             for index, (kind, data) in enumerate(events)
         ]

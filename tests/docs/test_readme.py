@@ -15,7 +15,8 @@ import pytest
 
 from service.api.app import create_app
 from service.settings import Settings
-from tests.e2e.running import running, until
+from tests.e2e.running import running
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

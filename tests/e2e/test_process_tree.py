@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.running import RunningService, alive, running, until
+from tests.e2e.running import RunningService, alive, running
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 

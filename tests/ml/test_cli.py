@@ -16,7 +16,7 @@ from ml.artifact import load_state_dict
 from ml.cli import build_app
 from ml.models.build import build_model
 from ml.spec.model import LinearSpec
-from ml.training.fit import fit, raw_state
+from ml.training.fit import fit
 from tests.ml import tutorial
 from tests.ml.making import spec
 
@@ -70,7 +70,7 @@ def test_train_saves_the_model_and_three_pictures(tmp_path: Path) -> None:
     assert "Predictions" in (folder / "predictions.svg").read_text()
     assert "Predictions" not in (folder / "split.svg").read_text()
     loaded = tutorial.load(tutorial.LinearRegressionModelV2, folder / "model.pth")
-    wanted = raw_state(fit(spec(data={"weight": 0.3, "bias": 0.9}, epochs=50)))
+    wanted = fit(spec(data={"weight": 0.3, "bias": 0.9}, epochs=50)).bundle.raw_state()
     for key, values in loaded.state_dict().items():
         assert torch.equal(values, wanted[key])
 
@@ -106,7 +106,7 @@ def test_every_option_reaches_the_training(tmp_path: Path) -> None:
     ]
     loaded = build_model(LinearSpec(), 1, 1)
     load_state_dict(loaded, tmp_path / "model.pth")
-    for key, values in raw_state(fitted).items():
+    for key, values in fitted.bundle.raw_state().items():
         assert torch.equal(loaded.state_dict()[key], values)
 
 

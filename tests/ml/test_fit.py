@@ -17,7 +17,7 @@ from ml.predictor import Predictor
 from ml.spec.data import LineSpec
 from ml.spec.model import MlpSpec
 from ml.spec.training import SplitSpec, TrainingSpec
-from ml.training.fit import Fit, Fitted, fit, raw_state
+from ml.training.fit import Fit, Fitted, fit
 from ml.training.loop import Part, Point, Progress
 from tests.ml import tutorial
 from tests.ml.making import CPU, points, spec
@@ -38,7 +38,7 @@ def test_two_parameters_give_the_published_numbers() -> None:
     fitted = fit(spec(architecture={"kind": "parameters"}, epochs=100))
     assert _at(fitted, 0) == pytest.approx((0.31288138, 0.48106518), abs=EIGHT_DECIMALS)
     assert _at(fitted, 50) == pytest.approx((0.04167863, 0.09919948), abs=EIGHT_DECIMALS)
-    state = raw_state(fitted)
+    state = fitted.bundle.raw_state()
     assert state["weights"].item() == pytest.approx(0.5784, abs=5e-5)
     assert state["bias"].item() == pytest.approx(0.3513, abs=5e-5)
 
@@ -48,7 +48,7 @@ def test_nn_linear_gives_the_published_numbers() -> None:
     assert [point.epoch for point in fitted.curve] == [*range(0, 1000, 100), 999]
     assert _at(fitted, 0) == pytest.approx((0.55517799, 0.57397622), abs=EIGHT_DECIMALS)
     assert _at(fitted, 900) == pytest.approx((0.00126450, 0.01380180), abs=EIGHT_DECIMALS)
-    state = raw_state(fitted)
+    state = fitted.bundle.raw_state()
     assert state["linear_layer.weight"].item() == pytest.approx(0.6968, abs=5e-5)
     assert state["linear_layer.bias"].item() == pytest.approx(0.3025, abs=5e-5)
     y_N1 = Predictor(fitted.bundle, CPU).predict(Data().X_test)
@@ -127,7 +127,7 @@ def test_every_loss_and_parameter_has_the_bits_of_the_plain_loop(
     assert [point.train_loss for point in fitted.curve] == plain.train_loss_values
     assert [point.test_loss for point in fitted.curve] == plain.test_loss_values
     for key, values in plain.model.state_dict().items():
-        assert torch.equal(raw_state(fitted)[key], values), key
+        assert torch.equal(fitted.bundle.raw_state()[key], values), key
     assert torch.equal(Predictor(fitted.bundle, CPU).predict(data.X_test), plain.y_preds)
 
 
@@ -146,7 +146,7 @@ def test_fewer_evaluations_keep_the_bits_of_the_plain_loop(kind: str) -> None:
         assert point.train_loss == plain.train_loss_values[point.epoch]
         assert point.test_loss == plain.test_loss_values[point.epoch]
     for key, values in plain.model.state_dict().items():
-        assert torch.equal(raw_state(fitted)[key], values), key
+        assert torch.equal(fitted.bundle.raw_state()[key], values), key
 
 
 def test_dropout_has_the_bits_of_the_plain_loop() -> None:
@@ -215,7 +215,10 @@ def _assert_optimal(fitted: Fitted) -> None:
 
     1e-4: a float32 loss L is flat within sqrt(1.2e-7 L) of its optimum, some 6e-5 here.
     """
-    learned, best = line_of(fitted.bundle.architecture, raw_state(fitted)), fitted.least_squares
+    learned, best = (
+        line_of(fitted.bundle.architecture, fitted.bundle.raw_state()),
+        fitted.least_squares,
+    )
     by = fitted.bundle.scaling
     assert learned is not None
     assert best is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -232,14 +231,3 @@ def at_once(count: int, work: Callable[[int], T]) -> list[T]:
     if errors:
         raise errors[0]
     return [results[index] for index in range(count)]
-
-
-def until(look: Callable[[], T | None], what: str, seconds: float = 30) -> T:
-    """Look until something true is seen."""
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.01)

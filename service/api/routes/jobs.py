@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from service.api.openapi import problems
-from service.api.params import JobId, Limit, cursor
+from service.api.params import JobId, Limit, cursor, page
 from service.api.render import job_in_full, job_summary
 from service.api.state import AppState, Parts
 from service.entities import JobEvent, JobState
@@ -49,12 +49,9 @@ def list_jobs(
     after: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> JobListResponse:
     """Without their specs, which may hold many points; `GET /jobs/{id}` shows them."""
-    jobs = parts.desk.list_newest(limit + 1, cursor(after), model, state)
-    more = len(jobs) > limit
-    return JobListResponse(
-        jobs=[job_summary(job) for job in jobs[:limit]],
-        next=str(jobs[limit - 1].number) if more else None,
-    )
+    found = parts.desk.list_newest(limit + 1, cursor(after), model, state)
+    jobs, following = page(found, limit, lambda job: job.number)
+    return JobListResponse(jobs=[job_summary(job) for job in jobs], next=following)
 
 
 @router.get("/jobs/{job_id}", responses=_NOT_FOUND, summary="Show a job")

@@ -11,15 +11,15 @@ from starlette.responses import Response
 
 from ml.artifact import safetensors_bytes, state_dict_bytes
 from service.api.openapi import problems
-from service.api.params import Limit, ModelName, VersionNumber, cursor
+from service.api.params import Limit, ModelName, VersionNumber, cursor, page
 from service.api.prefer import wait_seconds
 from service.api.render import deployment as render_deployment
 from service.api.render import model as render_model
 from service.api.render import version as render_version
 from service.api.routes.train import Prefer
 from service.api.state import AppState, Parts
-from service.api.waiting import settle
-from service.entities import DEFAULT_MODEL, ModelVersion
+from service.api.waiting import wait_for_workers
+from service.entities import DEFAULT_MODEL, Deployment, ModelVersion
 from service.schemas.models import (
     DeploymentResponse,
     ModelListResponse,
@@ -79,12 +79,9 @@ def list_models(
     after: Annotated[str | None, Query(max_length=64)] = None,
 ) -> ModelListResponse:
     """Models that have, or had, a version."""
-    models = parts.registry.models(limit + 1, after)
-    more = len(models) > limit
-    return ModelListResponse(
-        models=[render_model(model) for model in models[:limit]],
-        next=models[limit - 1].name if more else None,
-    )
+    found = parts.registry.models(limit + 1, after)
+    models, following = page(found, limit, lambda model: model.name)
+    return ModelListResponse(models=[render_model(model) for model in models], next=following)
 
 
 @router.get("/models/{model}", responses=_NOT_FOUND, tags=["models"], summary="Show a model")
@@ -106,12 +103,11 @@ def list_versions(
     after: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> VersionListResponse:
     """Each with its spec and metrics."""
-    versions = parts.registry.versions(model, limit + 1, cursor(after))
+    found = parts.registry.versions(model, limit + 1, cursor(after))
+    versions, following = page(found, limit, lambda version: version.number)
     active = _active(parts, model)
-    more = len(versions) > limit
     return VersionListResponse(
-        versions=[render_version(version, active) for version in versions[:limit]],
-        next=str(versions[limit - 1].number) if more else None,
+        versions=[render_version(version, active) for version in versions], next=following
     )
 
 
@@ -165,8 +161,7 @@ async def activate(
 ) -> DeploymentResponse:
     """With `Prefer: wait=N` it answers when every live web process serves the version."""
     moved = await run_in_threadpool(parts.registry.activate, model, version)
-    seconds = wait_seconds(prefer, parts.settings.max_wait_seconds)
-    return render_deployment(moved, await settle(parts, moved, seconds))
+    return await _settled(parts, moved, prefer)
 
 
 @router.post(
@@ -178,8 +173,14 @@ async def activate(
 async def roll_back(parts: Parts, model: ModelName, prefer: Prefer = None) -> DeploymentResponse:
     """Again goes back further. With `Prefer: wait=N` as for activate."""
     moved = await run_in_threadpool(parts.registry.roll_back, model)
+    return await _settled(parts, moved, prefer)
+
+
+async def _settled(parts: AppState, moved: Deployment, prefer: str | None) -> DeploymentResponse:
+    """The deployment once every live worker serves it; after a single look without `Prefer`."""
     seconds = wait_seconds(prefer, parts.settings.max_wait_seconds)
-    return render_deployment(moved, await settle(parts, moved, seconds))
+    seen = await wait_for_workers(parts, moved.generation, seconds or 0)
+    return render_deployment(moved, seen)
 
 
 @router.delete(

@@ -15,7 +15,8 @@ from service.errors import StoreUnavailableError
 from service.jobs.desk import JobDesk
 from service.settings import Settings
 from tests.service.api.driving import Client, check_problem, speaking_to
-from tests.service.making import Place, until
+from tests.service.making import Place
+from tests.waiting import until
 
 
 def point(epoch: int) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pytest
 
 from service.registry.registry import Registry
 from tests.service.api.driving import Client, speaking_to
-from tests.service.making import Place, line, until
+from tests.service.making import Place, line
+from tests.waiting import until
 
 ROADS = ["/health", "/health/ready"]
 

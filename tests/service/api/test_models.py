@@ -14,7 +14,8 @@ from ml.data.scaling import Scaling
 from service.entities import Worker
 from tests.service.api.driving import Client, check_problem
 from tests.service.api.test_jobs import walk
-from tests.service.making import Place, line, mlp, until
+from tests.service.making import Place, line, mlp
+from tests.waiting import until
 
 
 def test_models_are_listed_by_name_page_by_page(client: Client, place: Place) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from service.api.routes.predict import INLINE_BYTES
 from tests.service.api.driving import Client, check_problem
-from tests.service.making import Place, at_once, line, predicted, until
+from tests.service.making import Place, at_once, line, predicted
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from tests.service.jobs.children import (
     run_while_another_version_is_activated,
     run_with_little_memory,
 )
-from tests.service.making import FORKSERVER, Place, line, until
+from tests.service.making import FORKSERVER, Place, line
+from tests.waiting import until
 
 LONG: dict[str, Any] = {"epochs": 1_000_000, "evaluate_every": 1000}
 """Takes minutes, unless something ends it."""

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from tests.service.making import until
 from tests.service.processes.test_parent import lives
+from tests.waiting import until
 
 PROGRAM = """
 import os, sys, time

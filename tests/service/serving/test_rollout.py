@@ -21,7 +21,8 @@ from service.serving.pool import Pool
 from service.serving.rollout import ANNOUNCE_SECONDS, RETRY_SECONDS, Rollout
 from service.store.database import Database
 from tests.service.jobs.faking import MortalDatabase
-from tests.service.making import CPU, Place, at_once, line, predicted, until, write_locked
+from tests.service.making import CPU, Place, at_once, line, predicted, write_locked
+from tests.waiting import until
 
 
 @pytest.fixture
