@@ -3,7 +3,8 @@
 An artifact is two files, the same bytes for the same bundle:
 
     model.safetensors   the state_dict under its own keys, float32
-    manifest.json       architecture, names, scaling, and size, sha256, shape and dtype of it all
+    manifest.json       architecture, names, categories, scaling, range of the training rows, and
+                        size, sha256, shape and dtype of it all
 
 Its id is the sha256 of the manifest, which holds the sha256 of the rest: the id vouches for every
 bit. Nothing here runs code from a file.
@@ -15,24 +16,45 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as safetensors_load
 from safetensors.torch import save as safetensors_save
 from torch import nn
 
-from ml.data.scaling import Scaling, relative_scaling
-from ml.errors import CorruptArtifactError, InputError, MissingArtifactError
+from ml.data.encoding import encoded_names
+from ml.data.scaling import Range, Scaling, relative_scaling
+from ml.errors import (
+    ArchitectureError,
+    ArtifactError,
+    CorruptArtifactError,
+    InputError,
+    MissingArtifactError,
+    PluginError,
+    UnknownArchitectureError,
+)
+from ml.manifest import (
+    MANIFEST,
+    FileEntry,
+    Manifest,
+    booleans_of,
+    categories_of,
+    describe,
+    range_from_lists,
+    range_to_lists,
+    scaling_from_lists,
+    scaling_to_lists,
+)
 from ml.models.architecture import StateDict
-from ml.models.build import build_model, raw_state_dict
-from ml.spec.model import ArchitectureSpec, LinearSpec, MlpSpec, ParametersSpec
+from ml.models.build import build_blank, can_fold, raw_state_dict
+from ml.spec.architecture import ArchitectureBase
+from ml.spec.model import not_installed
 
-MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
 
 
@@ -40,59 +62,43 @@ WEIGHTS = "model.safetensors"
 class Bundle:
     """All that a prediction needs. ``state`` is on the CPU, in the units of the training."""
 
-    architecture: ParametersSpec | LinearSpec | MlpSpec
+    architecture: ArchitectureBase
     feature_names: tuple[str, ...]
     target_names: tuple[str, ...]
     scaling: Scaling | None
     state: StateDict
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Vocabulary of each feature that is text."""
+    booleans: tuple[str, ...] = ()
+    """Features that were true or false in the file they came from; 1 and 0 here."""
+    range: Range | None = None
+    """What the features held in training; None in artifacts of old."""
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """A name for each number of a row as the module takes it: categories are one-hot."""
+        return encoded_names(self.feature_names, self.categories)
+
+    @property
+    def units(self) -> Literal["raw", "standardized"]:
+        """What the state_dict of ``raw_state`` takes and gives: an architecture that cannot fold
+        the scaling into its parameters leaves them as they were trained."""
+        return "raw" if self.scaling is None or can_fold(self.architecture) else "standardized"
 
     def raw_state(self) -> StateDict:
-        """The state_dict that predicts raw y from raw x."""
+        """The state_dict that predicts raw y from raw x, where ``units`` are raw."""
         return raw_state_dict(self.architecture, self.state, self.scaling)
 
     def state_for(self, scaling: Scaling | None) -> StateDict:
-        """The state_dict of the same predictions under another scaling."""
+        """The state_dict of the same predictions under another scaling; the parameters as they are
+        where the architecture cannot fold a scaling."""
         relative = relative_scaling(self.scaling, scaling)
         return raw_state_dict(self.architecture, self.state, relative)
 
-    def fits(self, other_architecture: ArchitectureSpec, features: int, targets: int) -> bool:
+    def fits(self, other_architecture: ArchitectureBase, features: int, targets: int) -> bool:
         """Whether a training of that architecture and shape may start from this bundle."""
-        shape = (len(self.feature_names), len(self.target_names))
+        shape = (len(self.column_names), len(self.target_names))
         return self.architecture == other_architecture and shape == (features, targets)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class _File(_Strict):
-    sha256: str
-    bytes: int
-
-
-class _Tensor(_Strict):
-    dtype: str
-    shape: list[int]
-
-
-class _Scaling(_Strict):
-    x_mean_F: list[float]
-    x_std_F: list[float]
-    y_mean_T: list[float]
-    y_std_T: list[float]
-
-
-class Manifest(_Strict):
-    """What `manifest.json` says."""
-
-    format: Literal["refit-artifact"] = "refit-artifact"
-    format_version: Literal[1] = 1
-    architecture: ArchitectureSpec
-    feature_names: Annotated[list[str], Field(min_length=1)]
-    target_names: Annotated[list[str], Field(min_length=1)]
-    scaling: _Scaling | None
-    tensors: dict[str, _Tensor]
-    files: dict[str, _File]
 
 
 def encode(bundle: Bundle) -> dict[str, bytes]:
@@ -103,9 +109,12 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
         architecture=bundle.architecture,
         feature_names=list(bundle.feature_names),
         target_names=list(bundle.target_names),
-        scaling=_scaling_to_lists(bundle.scaling),
-        tensors={key: _describe(values) for key, values in state.items()},
-        files={WEIGHTS: _File(sha256=hashlib.sha256(weights).hexdigest(), bytes=len(weights))},
+        categories={name: list(words) for name, words in bundle.categories.items()},
+        booleans=list(bundle.booleans),
+        scaling=scaling_to_lists(bundle.scaling),
+        range=range_to_lists(bundle.range),
+        tensors={key: describe(values) for key, values in state.items()},
+        files={WEIGHTS: FileEntry(sha256=hashlib.sha256(weights).hexdigest(), bytes=len(weights))},
     )
     text = json.dumps(manifest.model_dump(mode="json"), sort_keys=True, indent=1, allow_nan=False)
     return {WEIGHTS: weights, MANIFEST: text.encode()}
@@ -132,6 +141,9 @@ def decode(files: Mapping[str, bytes], expected_id: str | None = None) -> Bundle
     try:
         manifest = Manifest.model_validate_json(files[MANIFEST])
     except ValidationError as error:
+        first = error.errors()[0]
+        if (first["loc"], first["type"]) == (("architecture",), "union_tag_invalid"):
+            raise UnknownArchitectureError(not_installed(first["ctx"]["tag"])) from error
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise CorruptArtifactError(f"{MANIFEST}: {where}: {error.errors()[0]['msg']}") from error
     if set(manifest.files) != {WEIGHTS}:
@@ -143,23 +155,39 @@ def decode(files: Mapping[str, bytes], expected_id: str | None = None) -> Bundle
         state = safetensors_load(weights)
     except SafetensorError as error:
         raise CorruptArtifactError(f"{WEIGHTS}: {error}") from error
-    features, targets = len(manifest.feature_names), len(manifest.target_names)
-    if {key: _describe(values) for key, values in state.items()} != manifest.tensors:
+    categories = categories_of(manifest)
+    booleans = booleans_of(manifest)
+    features = len(encoded_names(manifest.feature_names, categories))
+    targets = len(manifest.target_names)
+    if {key: describe(values) for key, values in state.items()} != manifest.tensors:
         raise CorruptArtifactError(f"{WEIGHTS}: tensors differ from the manifest's")
+    numbers = sum(values.numel() for values in state.values())
+    if numbers < manifest.architecture.parameter_count(features, targets):
+        # Before a module is made, which takes what memory the architecture says.
+        raise CorruptArtifactError(f"{WEIGHTS}: fewer numbers than the architecture has")
     state = check_state(state, skeleton(manifest.architecture, features, targets))
     return Bundle(
         architecture=manifest.architecture,
         feature_names=tuple(manifest.feature_names),
         target_names=tuple(manifest.target_names),
-        scaling=_scaling_from_lists(manifest.scaling, features, targets),
+        scaling=scaling_from_lists(manifest.scaling, features, targets),
         state=state,
+        categories=categories,
+        booleans=booleans,
+        range=range_from_lists(manifest.range, features),
     )
 
 
-def skeleton(architecture: ArchitectureSpec, features: int, targets: int) -> nn.Module:
-    """The module of that architecture on the meta device: names and shapes without memory."""
-    with torch.device("meta"):
-        return build_model(architecture, features, targets)
+def skeleton(architecture: ArchitectureBase, features: int, targets: int) -> nn.Module:
+    """A module of that architecture to load a state_dict into; see `build_blank`.
+
+    Raises:
+        ArtifactError: it is of an installed package, and cannot be imported or made.
+    """
+    try:
+        return build_blank(architecture, features, targets)
+    except (PluginError, ArchitectureError) as error:
+        raise ArtifactError(str(error)) from error
 
 
 def check_state(state: object, module: nn.Module) -> StateDict:
@@ -241,7 +269,7 @@ def load_state_dict(module: nn.Module, path: Path) -> None:
 
 
 def require_fit(
-    bundle: Bundle, architecture: ArchitectureSpec, features: int, targets: int
+    bundle: Bundle, architecture: ArchitectureBase, features: int, targets: int
 ) -> None:
     """Check that a training may start from ``bundle``.
 
@@ -249,34 +277,9 @@ def require_fit(
         InputError: another architecture or shape.
     """
     if not bundle.fits(architecture, features, targets):
-        has = f"{bundle.architecture.kind} with {len(bundle.feature_names)} features"
+        has = f"{bundle.architecture.kind} with {len(bundle.column_names)} features"
         message = (
             f"cannot start from {has} and {len(bundle.target_names)} targets: this training is "
             f"{architecture.kind} with {features} and {targets}"
         )
         raise InputError(message)
-
-
-def _describe(values: torch.Tensor) -> _Tensor:
-    return _Tensor(dtype=str(values.dtype).removeprefix("torch."), shape=list(values.shape))
-
-
-def _scaling_to_lists(scaling: Scaling | None) -> _Scaling | None:
-    if scaling is None:
-        return None
-    return _Scaling(**{name: values.tolist() for name, values in scaling.tensors().items()})
-
-
-def _scaling_from_lists(lists: _Scaling | None, features: int, targets: int) -> Scaling | None:
-    if lists is None:
-        return None
-    wanted = {"x_mean_F": features, "x_std_F": features, "y_mean_T": targets, "y_std_T": targets}
-    tensors = {}
-    for name, count in wanted.items():
-        values = getattr(lists, name)
-        if len(values) != count:
-            raise CorruptArtifactError(
-                f"scaling.{name}: expected {count} numbers, got {len(values)}"
-            )
-        tensors[name] = torch.tensor(values, dtype=torch.float64)
-    return Scaling(**tensors)

@@ -19,7 +19,7 @@ from rich.table import Table
 from ml.errors import DeviceUnavailableError, MLError
 from ml.spec.base import Number
 from ml.spec.data import LineSpec
-from ml.spec.model import LinearSpec, MlpSpec, ParametersSpec
+from ml.spec.model import ARCHITECTURES
 from ml.spec.training import LossName, SplitSpec, TrainingSpec
 
 if TYPE_CHECKING:
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 
     from ml.training.fit import Fit, Fitted
 
-Architecture = Literal["parameters", "linear", "mlp"]
-ARCHITECTURES = {"parameters": ParametersSpec, "linear": LinearSpec, "mlp": MlpSpec}
+if TYPE_CHECKING:
+    Architecture = str
+else:
+    # What is installed is known at run time only.
+    Architecture = Literal[tuple(ARCHITECTURES)]
+MAX_VERIFIED_ROWS = 100_000
 Optimizer = Literal["sgd", "adam", "adamw", "lbfgs"]
 
 
@@ -66,7 +70,7 @@ def train(
     validation: Annotated[float | None, _option("Share to validate on.", _SPLIT.validation)] = None,
     shuffle: Annotated[bool | None, _option("Shuffle before the split.", "no")] = None,
     architecture: Annotated[
-        Architecture | None, _option("Two nn.Parameter, nn.Linear, or an MLP.", "linear")
+        Architecture | None, _option("Two nn.Parameter, nn.Linear, an MLP, …", "linear")
     ] = None,
     loss: Annotated[LossName | None, _option("The loss to make small.", "l1")] = None,
     optimizer: Annotated[Optimizer | None, _option("The optimizer.", "sgd")] = None,
@@ -113,7 +117,7 @@ def predict(
         from ml.models.build import build_model
         from ml.predictor import Predictor
 
-        spec = ARCHITECTURES[architecture]()
+        spec = ARCHITECTURES[architecture].model_validate({})
         module = build_model(spec, features=1, targets=1)
         load_state_dict(module, model)
         bundle = Bundle(spec, ("x",), ("y",), None, dict(module.state_dict()))
@@ -124,8 +128,12 @@ def predict(
 
 def _train(spec: TrainingSpec, device_name: str, output: Path, console: Console) -> None:
     from ml.device import pick_device
+    from ml.models.build import can_fold
     from ml.training.fit import Fit
 
+    if spec.standardize and not can_fold(spec.architecture):
+        kind = spec.architecture.kind
+        raise MLError(f"model.pth takes raw x, and {kind} cannot fold a scaling: --no-standardize")
     device = pick_device(device_name)
     console.print(f"Using device: {device}")
     run = Fit(spec, device)
@@ -213,7 +221,7 @@ def _save(run: Fit, fitted: Fitted, output: Path, console: Console) -> None:
         (output / name).write_bytes(render(figure, "svg"))
     places = f"Saved model.pth, {', '.join(figures)} in {escape(str(output))}"
     console.print(places, soft_wrap=True)
-    _verify(model, path, run.spec, run.parts.held_out.x_NF.float())
+    _verify(model, path, run.spec, run.parts.held_out.sample(MAX_VERIFIED_ROWS).x_NF.float())
     console.print("Loaded into a new instance: every prediction is equal")
 
 
@@ -265,7 +273,7 @@ def _one_line_errors() -> Iterator[None]:
 
 def _readable(error: ValidationError) -> Iterator[str]:
     """``field: message`` for each error; the tags of unions say nothing to a reader."""
-    tags = {"line", *get_args(Architecture), *get_args(Optimizer)}
+    tags = {"line", *ARCHITECTURES, *get_args(Optimizer)}
     for one in error.errors():
         place = ".".join(str(part) for part in one["loc"] if part not in tags)
         yield f"{place}: {one['msg']}"

@@ -5,11 +5,18 @@
      +- DeviceUnavailableError  the device asked for does not exist here
      +- DivergedError           training left the finite numbers, or all sense
      +- CancelledError          the caller closed the run before its end
+     +- PluginError             an installed package brings an architecture that cannot be used
+     +- ArchitectureError       a module is not what its spec says, or cannot be trained and kept
      +- InputError              rows given for prediction do not fit the model; carries the position
      |   +- OverflowedError     the answer for a row is beyond float32
      +- ArtifactError           an artifact cannot be used
-         +- CorruptArtifactError      bytes, names, shapes or checksums differ from the manifest
-         +- MissingArtifactError      there is no such artifact
+     |   +- CorruptArtifactError      bytes, names, shapes or checksums differ from the manifest
+     |   +- MissingArtifactError      there is no such artifact
+     |   +- UnknownArchitectureError  it is of an architecture that is not installed here
+     +- BadFileError            a file of rows cannot be read as asked; carries line and column
+     +- DatasetError            the rows of a dataset cannot be used
+         +- CorruptDatasetError       its file is not the one that was written
+         +- MissingDatasetError       there is no such dataset
 
 Each class has a stable ``code`` that a program may compare; the message is for people and says
 what was got, what was wanted, and where.
@@ -56,6 +63,21 @@ class CancelledError(MLError):
     code = "cancelled"
 
 
+class PluginError(MLError):
+    """An installed package brings an architecture that cannot be used; the process is not to start.
+
+    The message names the entry point, the package and the reason.
+    """
+
+    code = "plugin_broken"
+
+
+class ArchitectureError(MLError):
+    """A module is not what its spec says, or cannot be trained and kept."""
+
+    code = "architecture_broken"
+
+
 class InputError(MLError):
     """Rows given for prediction do not fit the model.
 
@@ -91,3 +113,42 @@ class MissingArtifactError(ArtifactError):
     """There is no such artifact."""
 
     code = "artifact_missing"
+
+
+class UnknownArchitectureError(ArtifactError):
+    """The artifact is of an architecture that is not installed here."""
+
+    code = "architecture_unknown"
+
+
+class BadFileError(MLError):
+    """A file of rows cannot be read as asked.
+
+    ``line`` is the physical line at fault, counted from 1 (for Parquet, which has none, the row);
+    ``column`` is the name of the column at fault. Either is None where the file as a whole is.
+    """
+
+    code = "bad_file"
+
+    def __init__(self, message: str, line: int | None = None, column: str | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
+
+
+class DatasetError(MLError):
+    """The rows of a dataset cannot be used."""
+
+    code = "dataset_error"
+
+
+class CorruptDatasetError(DatasetError):
+    """The file of a dataset is not the one that was written."""
+
+    code = "dataset_corrupt"
+
+
+class MissingDatasetError(DatasetError):
+    """There is no such dataset."""
+
+    code = "dataset_missing"

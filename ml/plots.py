@@ -25,7 +25,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from ml.data.split import Parts
-from ml.data.table import Table
+from ml.data.table import Rows, Table
 
 Predict = Callable[[torch.Tensor], torch.Tensor]
 """``x_NF -> y_NT`` in raw units, both on the CPU."""
@@ -58,23 +58,23 @@ MAX_PANELS = 9
 _RENDER_LOCK = threading.Lock()
 
 
-def draw_split(parts: Parts) -> Figure:
+def draw_split(parts: Parts[Rows]) -> Figure:
     """The rows of each part; one panel for every pair of a feature and a target."""
     train = parts.train
     pairs = [
         (feature, target)
-        for target in range(train.y_NT.shape[1])
-        for feature in range(train.x_NF.shape[1])
+        for target in range(len(train.target_names))
+        for feature in range(len(train.column_names))
     ]
     figure, panels = _new_figure("Training and testing data", len(pairs))
     for axes, (feature, target) in zip(panels, pairs, strict=False):
         _scatter_data(axes, parts, feature, target)
-        _finish(axes, train.feature_names[feature], train.target_names[target])
+        _finish(axes, train.column_names[feature], train.target_names[target])
     _add_legend(figure)
     return figure
 
 
-def draw_fit(parts: Parts, predict: Predict) -> Figure:
+def draw_fit(parts: Parts[Rows], predict: Predict) -> Figure:
     """What the model answers, beside what it should.
 
     One feature and one target: the tutorial's scatter, with the predictions of the test rows, or
@@ -84,7 +84,7 @@ def draw_fit(parts: Parts, predict: Predict) -> Figure:
     Raises:
         MLError: whatever ``predict`` raises.
     """
-    if parts.train.x_NF.shape[1] == parts.train.y_NT.shape[1] == 1:
+    if len(parts.train.column_names) == len(parts.train.target_names) == 1:
         return _draw_predictions(parts, predict)
     return _draw_predicted_against_actual(parts, predict)
 
@@ -139,17 +139,17 @@ def render(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
     return buffer.getvalue()
 
 
-def _draw_predictions(parts: Parts, predict: Predict) -> Figure:
+def _draw_predictions(parts: Parts[Rows], predict: Predict) -> Figure:
     figure, (axes,) = _new_figure("Predictions beside the data", 1)
     _scatter_data(axes, parts, 0, 0)
     asked, _ = _thin(parts.test if len(parts.test) else parts.train)
     _scatter(axes, "predictions", asked.x_NF[:, 0], predict(asked.x_NF)[:, 0])
-    _finish(axes, parts.train.feature_names[0], parts.train.target_names[0])
+    _finish(axes, parts.train.column_names[0], parts.train.target_names[0])
     _add_legend(figure)
     return figure
 
 
-def _draw_predicted_against_actual(parts: Parts, predict: Predict) -> Figure:
+def _draw_predicted_against_actual(parts: Parts[Rows], predict: Predict) -> Figure:
     names = parts.train.target_names
     figure, panels = _new_figure("Predicted against actual values", len(names))
     drawn = [(part, *_thin(table)) for part, table in _named(parts)]
@@ -158,31 +158,29 @@ def _draw_predicted_against_actual(parts: Parts, predict: Predict) -> Figure:
         for (part, table, note), pred_NT in zip(drawn, predictions, strict=True):
             _scatter(axes, part, table.y_NT[:, target], pred_NT[:, target], note)
         # Through any point with slope 1; it does not take part in choosing the limits.
-        anchor = float(parts.train.y_NT[0, target])
+        anchor = float(drawn[0][1].y_NT[0, target])
         axes.axline((anchor, anchor), slope=1, color="#6b7280", linewidth=1, zorder=1)
         _finish(axes, f"Actual {names[target]}", f"Predicted {names[target]}")
     _add_legend(figure)
     return figure
 
 
-def _scatter_data(axes: Axes, parts: Parts, feature: int, target: int) -> None:
+def _scatter_data(axes: Axes, parts: Parts[Rows], feature: int, target: int) -> None:
     for part, table in _named(parts):
         drawn, note = _thin(table)
         _scatter(axes, part, drawn.x_NF[:, feature], drawn.y_NT[:, target], note)
 
 
-def _named(parts: Parts) -> list[tuple[str, Table]]:
+def _named(parts: Parts[Rows]) -> list[tuple[str, Rows]]:
     """The parts that have rows, by name."""
     named = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    return [(part, table) for part, table in named.items() if len(table)]
+    return [(part, rows) for part, rows in named.items() if len(rows)]
 
 
-def _thin(table: Table) -> tuple[Table, str]:
+def _thin(rows: Rows) -> tuple[Table, str]:
     """At most `MAX_ROWS` rows, evenly spread, and the words that own up to it."""
-    if len(table) <= MAX_ROWS:
-        return table, ""
-    rows_N = torch.linspace(0, len(table) - 1, MAX_ROWS, dtype=torch.float64).long()
-    return table.take(rows_N), f" ({MAX_ROWS:,} of {len(table):,} rows)"
+    note = f" ({MAX_ROWS:,} of {len(rows):,} rows)" if len(rows) > MAX_ROWS else ""
+    return rows.sample(MAX_ROWS), note
 
 
 def _scatter(

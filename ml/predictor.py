@@ -8,6 +8,7 @@ import torch
 
 from ml.artifact import Bundle, skeleton
 from ml.errors import InputError, OverflowedError
+from ml.spec.base import FLOAT32_MAX
 
 
 class Predictor:
@@ -17,7 +18,7 @@ class Predictor:
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         self.bundle = bundle
         self.device = device
-        self.features = len(bundle.feature_names)
+        self.features = len(bundle.column_names)
         self.targets = len(bundle.target_names)
         # A skeleton: drawing parameters would move torch's global generator.
         module = skeleton(bundle.architecture, self.features, self.targets)
@@ -32,8 +33,15 @@ class Predictor:
             with suppress(OverflowedError):
                 self.predict(torch.zeros(rows, self.features))
 
+    def extrapolates(self, x_NF: torch.Tensor) -> torch.Tensor | None:
+        """Whether each row lies outside what was seen in training, as booleans of shape (N,); None
+        where the artifact does not tell."""
+        return None if self.bundle.range is None else self.bundle.range.is_outside(x_NF)
+
     def predict(self, x_NF: torch.Tensor) -> torch.Tensor:
-        """Predictions ``y_NT``, float32 on the CPU, for ``x_NF``, float32 or float64 on the CPU.
+        """Predictions ``y_NT`` on the CPU for ``x_NF``, float32 or float64 on the CPU.
+
+        In float32, or float64 where the training standardized; each fits float32.
 
         Raises:
             InputError: a row has another number of features than the model.
@@ -48,7 +56,8 @@ class Predictor:
             y_NT: torch.Tensor = self._module(scaled_NF.to(self.device)).cpu()
             if scaling is not None:
                 y_NT = scaling.unscale_y(y_NT)
-            if not bool(y_NT.isfinite().all()):
-                row = int((~y_NT.isfinite()).any(dim=1).nonzero()[0, 0])
+            fits_NT = y_NT.abs() <= FLOAT32_MAX  # False for NaN too
+            if not bool(fits_NT.all()):
+                row = int((~fits_NT).any(dim=1).nonzero()[0, 0])
                 raise OverflowedError(f"the prediction for row {row} is beyond float32", row)
         return y_NT

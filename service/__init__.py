@@ -6,6 +6,7 @@ errors          what can go wrong, with stable codes; HTTP statuses live in api/
 schemas/        wire types
 store/          the only rooms that know SQL
 artifacts/      the only rooms that know bytes at rest
+datasets/       files of rows that people sent, kept by their content
 registry/       versions, activation, rollback, the promotion rule
 jobs/           submit, list, cancel; the supervisor and the training process
 serving/        predictors in a web process and how a new version reaches them

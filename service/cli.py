@@ -39,6 +39,7 @@ def serve() -> None:
 
 
 def _serve(settings: Settings) -> int:
+    from ml.errors import PluginError
     from service.errors import StoreUnavailableError
     from service.processes.launch import ForkLauncher, choose_launcher
     from service.processes.parent import Parent, listen, run_parent
@@ -46,6 +47,11 @@ def _serve(settings: Settings) -> int:
     from service.store.database import Database
     from service.store.migrate import migrate
 
+    try:
+        _import_architectures()
+    except PluginError as error:
+        typer.echo(f"cannot start: {error}", err=True)
+        return 1
     if settings.device in ("cuda", "mps") and not _device_is_here(settings.device):
         typer.echo(f"cannot start: REFIT_DEVICE is {settings.device}, but none is here", err=True)
         return 1
@@ -76,6 +82,17 @@ def _serve(settings: Settings) -> int:
         parts[f"web worker {slot}"] = WebPart(slot=slot, node=node, listen_fd=fd)
     logger.info("Refit listens on http://%s:%d (docs: http://%s:%d/docs)", host, port, host, port)
     return run_parent(Parent(parts, launcher), listener, settings.shutdown_seconds)
+
+
+def _import_architectures() -> None:
+    """Find out now, and once for all processes forked from this one, whether the architectures that
+    installed packages bring can be used."""
+    from ml.spec.model import ARCHITECTURES, BUILT_IN
+
+    if len(ARCHITECTURES) > len(BUILT_IN):
+        from ml.models.build import import_modules
+
+        import_modules()
 
 
 def _device_is_here(name: str) -> bool:

@@ -1,10 +1,12 @@
-"""Jobs, versions, deployments and workers as frozen records, free of torch, SQL and HTTP."""
+"""Jobs, versions, datasets and the like as frozen records, free of torch, SQL and HTTP."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+
+from ml.datasets.profile import Profile
 
 DEFAULT_MODEL = "default"
 """The model that the short routes `/train`, `/predict` and `/params` speak of."""
@@ -24,6 +26,7 @@ ALLOWED_MOVES: dict[JobState, frozenset[JobState]] = {
 Origin = Literal["api", "bootstrap"]
 EventKind = Literal["state", "point", "end"]
 MoveKind = Literal["promoted", "activated", "rolled_back"]
+DatasetFormat = Literal["csv", "ndjson", "parquet"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,10 @@ class Job:
     started_at: datetime | None
     progress_at: datetime | None
     finished_at: datetime | None
+    dataset: str | None
+    """Id of the dataset it reads, or read; None where its rows come from elsewhere."""
+    warnings: list[str]
+    """What a person should know of what came out; empty until it has succeeded."""
 
     @property
     def ended(self) -> bool:
@@ -99,6 +106,10 @@ class NewVersion:
     least_squares: dict[str, Any] | None
     data_sha256: str
     environment: dict[str, Any]
+    warnings: list[str]
+    """What a person should know of it."""
+    feature_names: list[str]
+    target_names: list[str]
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,37 @@ class ModelSummary:
     name: str
     versions: int
     active: int | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class NewDataset:
+    """What an upload registers."""
+
+    id: str
+    name: str | None
+    sha256: str
+    """Of the bytes that were sent."""
+    bytes: int
+    format: DatasetFormat
+    options: dict[str, Any]
+    """How the bytes were read; with them and the bytes, the id is given."""
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A file that somebody sent. ``profile`` is None where a list left it out."""
+
+    number: int
+    id: str
+    name: str | None
+    sha256: str
+    bytes: int
+    format: DatasetFormat
+    options: dict[str, Any]
+    rows: int
+    profile: Profile | None
     created_at: datetime
 
 

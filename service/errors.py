@@ -1,14 +1,18 @@
 """What can go wrong, with stable codes; free of HTTP (statuses live in api/errors.py).
 
 ServiceError
- +- NotFoundError            model_not_found, version_not_found, job_not_found
- +- ConflictError            job_finished, version_active, nothing_to_roll_back, ...
+ +- NotFoundError            model_not_found, version_not_found, job_not_found, dataset_not_found
+ +- ConflictError            job_finished, version_active, nothing_to_roll_back, dataset_in_use, ...
  +- InvalidRequestError      invalid_request: what was got, what was wanted, where
  |   +- IdempotencyKeyReusedError
+ +- BadFileError             bad_file: a file of rows that cannot be read, with line and column
  +- TooLargeError            a body above its bound
  +- UnsupportedMediaTypeError
  +- QueueFullError           try again after ``retry_after_seconds``
  +- TooManyStreamsError      likewise
+ +- TooManyUploadsError      likewise
+ +- UploadStalledError       nothing of a body has come for long
+ +- StorageFullError         the disk of the service is full
  +- NotReadyError            no active version is loaded
  +- StoreUnavailableError    the database does not answer; try again
 """
@@ -25,6 +29,9 @@ class Fault:
 
     pointer: str
     detail: str
+    line: int | None = None
+    """Of a file of rows, counted from 1; None where that says nothing."""
+    column: str | None = None
 
 
 class ServiceError(Exception):
@@ -57,6 +64,10 @@ class JobNotFoundError(NotFoundError):
     code = "job_not_found"
 
 
+class DatasetNotFoundError(NotFoundError):
+    code = "dataset_not_found"
+
+
 class ConflictError(ServiceError):
     """What was asked does not go with the present state."""
 
@@ -75,6 +86,12 @@ class VersionActiveError(ConflictError):
     code = "version_active"
 
 
+class SpecUnreadableError(ConflictError):
+    """What a job or a version was asked to be cannot be read here any more."""
+
+    code = "spec_unreadable"
+
+
 class VersionUnloadableError(ConflictError):
     """The version's files are missing or damaged; the pointer was not moved."""
 
@@ -85,16 +102,50 @@ class NothingToRollBackError(ConflictError):
     code = "nothing_to_roll_back"
 
 
+class DatasetInUseError(ConflictError):
+    """A job that waits or runs reads it."""
+
+    code = "dataset_in_use"
+
+
+class DatasetUnreadableError(ConflictError):
+    """The file of the dataset is missing or damaged."""
+
+    code = "dataset_unreadable"
+
+
+class PictureTooLargeError(ConflictError):
+    """More rows than a web process should read for a picture."""
+
+    code = "picture_too_large"
+
+
+class TooManyDatasetsError(ConflictError):
+    code = "too_many_datasets"
+
+
 class InvalidRequestError(ServiceError):
     """The request cannot be meant; each fault says what was got, what was wanted, where."""
 
     code = "invalid_request"
 
 
+class UnseenCategoryError(InvalidRequestError):
+    """A category holds a value that the training rows did not have."""
+
+    code = "unseen_category"
+
+
 class IdempotencyKeyReusedError(ServiceError):
     """The same key came with another body."""
 
     code = "idempotency_key_reused"
+
+
+class BadFileError(ServiceError):
+    """The file cannot be read as rows; the fault names line and column where they are known."""
+
+    code = "bad_file"
 
 
 class TooLargeError(ServiceError):
@@ -113,6 +164,23 @@ class QueueFullError(ServiceError):
 class TooManyStreamsError(ServiceError):
     code = "too_many_streams"
     retry_after_seconds = 5
+
+
+class TooManyUploadsError(ServiceError):
+    code = "too_many_uploads"
+    retry_after_seconds = 5
+
+
+class UploadStalledError(ServiceError):
+    """The client has sent nothing for long, and what it holds is wanted by others."""
+
+    code = "upload_stalled"
+
+
+class StorageFullError(ServiceError):
+    """Nothing of what was sent is kept."""
+
+    code = "storage_full"
 
 
 class NotReadyError(ServiceError):

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=256)] = 2
     """Web processes that answer requests."""
     data_dir: Path = Path("data")
-    """Folder for the SQLite file and the artifacts."""
+    """Folder for the SQLite file, the artifacts and the datasets."""
     database_url: str | None = None
     """SQLAlchemy URL; a SQLite file in the data folder where not given."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -50,6 +50,16 @@ class Settings(BaseSettings):
     """Largest request body, in bytes."""
     max_rows: Positive = 200_000
     """Most rows of one training."""
+    max_dataset_bytes: Positive = 4 * 1024**3
+    """Largest file that `POST /datasets` takes, in bytes."""
+    max_dataset_rows: Positive = 100_000_000
+    """Most rows of one dataset."""
+    max_dataset_columns: Positive = 2_000
+    """Most columns of one dataset."""
+    max_datasets: Positive = 1_000
+    """Most datasets that are kept; one more is answered 409."""
+    max_uploads: Positive = 2
+    """Files that one web process takes in at once; one more is answered 429."""
     max_predict_rows: Positive = 200_000
     """Most rows of one prediction request."""
     max_epochs: Positive = 1_000_000
@@ -77,6 +87,8 @@ class Settings(BaseSettings):
     """How often one job is started before a crash makes it fail."""
     lease_seconds: Annotated[float, Field(ge=1, le=86_400)] = 10
     """A running job that has not been heard of for so long is given to another process."""
+    train_memory_bytes: Positive = 1024**3
+    """Memory that the rows of a training may take; those of a larger dataset are read from disk."""
     train_threads: Positive = 1
     """Threads torch may use in a training process."""
     predict_threads: Positive = 1
@@ -97,6 +109,16 @@ class Settings(BaseSettings):
     def artifacts_dir(self) -> Path:
         """Where the artifacts live."""
         return self.data_dir.absolute() / "artifacts"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """Where trainings put what they need until they end."""
+        return self.data_dir.absolute() / "scratch"
+
+    @property
+    def datasets_dir(self) -> Path:
+        """Where the rows of datasets lie."""
+        return self.data_dir.absolute() / "datasets"
 
 
 def load_settings() -> Settings:

@@ -13,6 +13,8 @@ from ml.device import limit_threads, pick_device
 from service.api.app import create_app
 from service.api.state import AppState
 from service.artifacts.local import LocalArtifacts
+from service.datasets.catalogue import Datasets
+from service.datasets.intake import Intake
 from service.jobs.desk import JobDesk
 from service.registry.registry import Registry
 from service.serving.inference import Inference
@@ -33,12 +35,15 @@ def build_parts(settings: Settings, node: str, slot: int, pid: int) -> tuple[Dat
     database = Database(settings.sqlalchemy_url)
     artifacts = LocalArtifacts(settings.artifacts_dir)
     registry = Registry(database, artifacts)
+    datasets = Datasets(database, settings.datasets_dir)
     pool = Pool(settings.max_loaded_versions)
     rollout = Rollout(database, artifacts, pool, device, node, slot, pid)
     state = AppState(
         settings=settings,
         desk=JobDesk(database, settings),
         registry=registry,
+        datasets=datasets,
+        intake=Intake(datasets, settings),
         inference=Inference(pool, registry, rollout, settings.max_predict_rows),
         pool=pool,
         rollout=rollout,

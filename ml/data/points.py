@@ -14,8 +14,8 @@ def load_points(spec: PointsSpec, seed: int) -> Table:
     return Table(
         _columns(spec.x),
         _columns(spec.y),
-        spec.feature_names or numbered("x", spec.features),
-        spec.target_names or numbered("y", spec.targets),
+        spec.feature_names or numbered("x", spec.feature_count),
+        spec.target_names or numbered("y", spec.target_count),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
-from ml.data.table import Table
+from ml.data.table import Block, Rows
 
 
 @dataclass(frozen=True)
@@ -18,18 +19,18 @@ class Scaling:
     y_mean_T: torch.Tensor
     y_std_T: torch.Tensor
 
-    def scale_x(self, x_NF: torch.Tensor) -> torch.Tensor:
-        """Standardized features, float32. The difference is taken in float64: at x = 1e9 ± 1
-        float32 would lose it."""
-        return ((x_NF.double() - self.x_mean_F) / self.x_std_F).float()
+    def scale_x(self, x_NF: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Standardized features. The difference is taken in float64: at x = 1e9 ± 1 float32 would
+        lose it."""
+        return ((x_NF.double() - self.x_mean_F) / self.x_std_F).to(dtype)
 
-    def scale_y(self, y_NT: torch.Tensor) -> torch.Tensor:
-        """Standardized targets, float32."""
-        return ((y_NT.double() - self.y_mean_T) / self.y_std_T).float()
+    def scale_y(self, y_NT: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Standardized targets."""
+        return ((y_NT.double() - self.y_mean_T) / self.y_std_T).to(dtype)
 
     def unscale_y(self, y_NT: torch.Tensor) -> torch.Tensor:
-        """Targets in raw units, float32 (infinite where float32 cannot hold them)."""
-        return (y_NT.double() * self.y_std_T + self.y_mean_T).float()
+        """Targets in raw units, float64: at y = 1e9 ± 1 float32 would lose the difference."""
+        return y_NT.double() * self.y_std_T + self.y_mean_T
 
     def inverse(self) -> Scaling:
         """The scaling that undoes this one: x = (z - (-m/s)) / (1/s)."""
@@ -66,19 +67,68 @@ def relative_scaling(old: Scaling | None, new: Scaling | None) -> Scaling | None
     )
 
 
-def fit_scaling(train: Table) -> Scaling:
-    """The statistics of the training rows; a constant column is only centred (deviation 1)."""
-    x_mean_F, x_std_F = _mean_and_deviation(train.x_NF)
-    y_mean_T, y_std_T = _mean_and_deviation(train.y_NT)
-    return Scaling(x_mean_F, x_std_F, y_mean_T, y_std_T)
+def fit_scaling(train: Rows) -> Scaling:
+    """The statistics of the training rows; a constant column is only centred (deviation 1).
+
+    Two passes, as the sum of squares less the square of the sum loses what varies little. The
+    population deviation (divide by N), as scikit-learn's StandardScaler: defined for one row.
+    """
+    rows = len(train)
+    sum_F, sum_T = _sums((x_NF.double(), y_NT.double()) for x_NF, y_NT in train.blocks())
+    x_mean_F, y_mean_T = sum_F / rows, sum_T / rows
+    square_F, square_T = _sums(
+        ((x_NF.double() - x_mean_F).square(), (y_NT.double() - y_mean_T).square())
+        for x_NF, y_NT in train.blocks()
+    )
+    return Scaling(
+        x_mean_F,
+        _deviation((square_F / rows).sqrt(), x_mean_F),
+        y_mean_T,
+        _deviation((square_T / rows).sqrt(), y_mean_T),
+    )
 
 
-def _mean_and_deviation(values_NC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    values_NC = values_NC.double()
-    mean_C = values_NC.mean(dim=0)
-    # Population deviation (divide by N), as scikit-learn's StandardScaler: defined for one row.
-    std_C = (values_NC - mean_C).square().mean(dim=0).sqrt()
+def _sums(blocks: Iterator[Block]) -> Block:
+    sums: Block | None = None
+    for x_NF, y_NT in blocks:
+        of_block = x_NF.sum(dim=0), y_NT.sum(dim=0)
+        sums = of_block if sums is None else (sums[0] + of_block[0], sums[1] + of_block[1])
+    assert sums is not None
+    return sums
+
+
+def _deviation(std_C: torch.Tensor, mean_C: torch.Tensor) -> torch.Tensor:
     # A column of equal numbers may show a deviation of rounding size; 1e-12 is far above
     # float64's 2e-16 and far below any spread that float32 inputs can carry.
     constant_C = std_C <= 1e-12 * mean_C.abs()
-    return mean_C, torch.where(constant_C | (std_C == 0), torch.ones_like(std_C), std_C)
+    return torch.where(constant_C | (std_C == 0), torch.ones_like(std_C), std_C)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Least and greatest value of each feature in the training rows; float64 on the CPU."""
+
+    x_min_F: torch.Tensor
+    x_max_F: torch.Tensor
+
+    def is_outside(self, x_NF: torch.Tensor) -> torch.Tensor:
+        """Whether each row has a feature beyond what was seen, as booleans of shape (N,).
+
+        A millionth of the range is allowed for: 0.78 in float64 is more than 0.78 in float32.
+        """
+        slack_F = 1e-6 * (self.x_max_F - self.x_min_F)
+        x_NF = x_NF.double()
+        below_NF = x_NF < self.x_min_F - slack_F
+        return (below_NF | (x_NF > self.x_max_F + slack_F)).any(dim=1)
+
+
+def fit_range(train: Rows) -> Range:
+    """The range of the training rows, of which there must be one."""
+    x_min_F = x_max_F = None
+    for x_NF, _ in train.blocks():
+        least_F, most_F = x_NF.double().amin(dim=0), x_NF.double().amax(dim=0)
+        x_min_F = least_F if x_min_F is None else torch.minimum(x_min_F, least_F)
+        x_max_F = most_F if x_max_F is None else torch.maximum(x_max_F, most_F)
+    assert x_min_F is not None
+    assert x_max_F is not None
+    return Range(x_min_F, x_max_F)

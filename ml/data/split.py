@@ -1,31 +1,34 @@
-"""Train, validation and test part of a table."""
+"""Train, validation and test part of rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 
-from ml.data.table import Table
+from ml.data.table import Rows, Table
 from ml.errors import DataError
 from ml.spec.training import SplitSpec
 
+R = TypeVar("R", bound=Rows, covariant=True)
+
 
 @dataclass(frozen=True)
-class Parts:
-    """Three tables that share no row; validation and test may be empty."""
+class Parts(Generic[R]):
+    """Three sets of rows that share none; validation and test may be empty."""
 
-    train: Table
-    validation: Table
-    test: Table
+    train: R
+    validation: R
+    test: R
 
     @property
-    def held_out(self) -> Table:
+    def held_out(self) -> R:
         """The rows a model is judged on: test, else validation, else the training rows."""
         return next((part for part in (self.test, self.validation) if len(part)), self.train)
 
 
-def split_table(table: Table, spec: SplitSpec, seed: int) -> Parts:
+def split_table(table: Table, spec: SplitSpec, seed: int) -> Parts[Table]:
     """Cut ``table`` in the order train, validation, test; shuffled by ``seed`` first if asked.
 
     Raises:

@@ -1,10 +1,11 @@
-"""One `nn.Module` per file, and the table that knows them all.
+"""One `nn.Module` per file, and the way from a spec to its module, installed ones included.
 
-    architecture   what every architecture offers beside its module
+    architecture   what an architecture may offer beside its module
     parameters     two `nn.Parameter`
     linear         one `nn.Linear`
     mlp            multilayer perceptron
-    build          the table: spec -> module
+    build          spec -> module, wherever its class is
+    check          does a person's own module keep what the rest counts on?
 
 Axes: N rows, F features, T targets.
 """

@@ -1,9 +1,9 @@
-"""What every architecture offers beside its `nn.Module`."""
+"""What an architecture may offer beside its `nn.Module`."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
@@ -21,22 +21,25 @@ class Line:
     bias_T: torch.Tensor
 
 
-class RegressionModel(nn.Module, ABC):
-    """Maps ``x_NF`` to ``y_NT``, both float32, and can speak of its parameters in raw units."""
+class RegressionModel(nn.Module):
+    """Maps ``x_NF`` to ``y_NT``, both float32, as any `nn.Module` must that is an architecture.
 
-    same_calls_at_every_step = False
+    A class may offer two static methods, of this base or not:
+
+        in_raw_units(state, scaling) -> StateDict    folds a scaling into a state_dict: one of the
+                                                     same keys, which predicts raw y from raw x
+        line(state) -> Line                          the weight and bias that a state_dict stands
+                                                     for, where the model is linear
+    """
+
+    same_calls_at_every_step: ClassVar[bool] = False
     """Whether ``forward`` in training mode makes the same calls of torch whatever it is given and
     whenever; its steps may then be recorded once and replayed (`ml.training.replay`)."""
 
-    @staticmethod
-    @abstractmethod
-    def in_raw_units(state: StateDict, scaling: Scaling) -> StateDict:
-        """A state_dict of the same keys that predicts raw y from raw x, without the scaling."""
-
-    @staticmethod
-    def line(state: StateDict) -> Line | None:
-        """The weight and bias that ``state`` stands for; None where the model is not linear."""
-        return None
+    @classmethod
+    def from_spec(cls, spec: Any, features: int, targets: int) -> Self:
+        """A new module, its parameters drawn from torch's global generator."""
+        return cls(spec, features, targets)
 
 
 def fold_input(

@@ -1,42 +1,119 @@
-"""The table of architectures: spec -> module."""
+"""From a spec to its module, wherever the class is: here, or in a package that was installed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import nn
+
 from ml.data.scaling import Scaling
-from ml.models.architecture import Line, RegressionModel, StateDict
-from ml.models.linear import LinearRegressionModelV2
-from ml.models.mlp import Mlp
-from ml.models.parameters import LinearRegressionModel
-from ml.spec.model import LinearSpec, MlpSpec, ParametersSpec
-
-_CLASSES: dict[str, type[RegressionModel]] = {
-    "parameters": LinearRegressionModel,
-    "linear": LinearRegressionModelV2,
-    "mlp": Mlp,
-}
+from ml.errors import ArchitectureError, PluginError
+from ml.models.architecture import Line, StateDict
+from ml.spec.architecture import ArchitectureBase
+from ml.spec.model import ARCHITECTURES, BUILT_IN
+from ml.spec.plugins import in_one_line
 
 
-def build_model(
-    spec: ParametersSpec | LinearSpec | MlpSpec, features: int, targets: int
-) -> RegressionModel:
-    """A new module on the CPU, its parameters drawn from torch's global generator."""
-    match spec:
-        case ParametersSpec():
-            return LinearRegressionModel()
-        case LinearSpec():
-            return LinearRegressionModelV2(features, targets)
-        case MlpSpec():
-            return Mlp(spec, features, targets)
+def build_model(spec: ArchitectureBase, features: int, targets: int) -> nn.Module:
+    """A new module on the CPU, its parameters drawn from torch's global generator.
+
+    It comes from the classmethod `from_spec` of the class, or where there is none from the class
+    itself, called with ``(spec, features, targets)``.
+
+    Raises:
+        PluginError: the class cannot be imported.
+        ArchitectureError: making it raised an error.
+    """
+    module_class = _module_class(type(spec))
+    make: Callable[..., nn.Module] = getattr(module_class, "from_spec", module_class)
+    if type(spec) in BUILT_IN:
+        return make(spec, features, targets)
+    try:
+        return make(spec, features, targets)
+    except Exception as error:
+        # Whatever a person's own constructor raises.
+        message = (
+            f"architecture {spec.kind!r}: making {module_class.__name__} for {features} features "
+            f"and {targets} targets raised {in_one_line(error)}"
+        )
+        raise ArchitectureError(message) from error
 
 
-def raw_state_dict(
-    spec: ParametersSpec | LinearSpec | MlpSpec, state: StateDict, scaling: Scaling | None
-) -> StateDict:
-    """``state`` on the CPU, with the scaling (if any) folded into the parameters."""
+def build_blank(spec: ArchitectureBase, features: int, targets: int) -> nn.Module:
+    """A module to load a state_dict into: names, shapes and dtypes count, the numbers do not.
+
+    torch's global generator stays where it is. Only built-in modules are known to hold nothing
+    outside their state_dict, so only these are made without memory.
+
+    Raises:
+        PluginError, ArchitectureError: as for `build_model`.
+    """
+    if type(spec) in BUILT_IN:
+        with torch.device("meta"):
+            return build_model(spec, features, targets)
+    with torch.random.fork_rng(devices=[]):
+        return build_model(spec, features, targets)
+
+
+def raw_state_dict(spec: ArchitectureBase, state: StateDict, scaling: Scaling | None) -> StateDict:
+    """``state`` on the CPU, with the scaling (if any) folded into the parameters.
+
+    Of an architecture that cannot fold (`can_fold`), the parameters are given as they are.
+    """
     state = {key: values.detach().cpu() for key, values in state.items()}
-    return state if scaling is None else _CLASSES[spec.kind].in_raw_units(state, scaling)
+    fold = _offer(spec, "in_raw_units")
+    if scaling is None or fold is None:
+        return state
+    folded: StateDict = fold(state, scaling)
+    return folded
 
 
-def line_of(spec: ParametersSpec | LinearSpec | MlpSpec, raw_state: StateDict) -> Line | None:
+def can_fold(spec: ArchitectureBase) -> bool:
+    """Whether the architecture can speak of its parameters in raw units."""
+    return _offer(spec, "in_raw_units") is not None
+
+
+def line_of(spec: ArchitectureBase, raw_state: StateDict) -> Line | None:
     """Weight and bias of a state_dict in raw units; None where the model is not linear."""
-    return _CLASSES[spec.kind].line(raw_state)
+    read = _offer(spec, "line")
+    if read is None:
+        return None
+    line: Line = read(raw_state)
+    return line
+
+
+def import_modules() -> None:
+    """Import the module of every architecture now, so that one that cannot be is found now.
+
+    Raises:
+        PluginError: a class cannot be imported.
+    """
+    for spec in ARCHITECTURES.values():
+        _module_class(spec)
+
+
+def _offer(spec: ArchitectureBase, name: str) -> Callable[..., Any] | None:
+    """What the class offers beside being a module; None where it does not."""
+    offered: Callable[..., Any] | None = getattr(_module_class(type(spec)), name, None)
+    return offered
+
+
+@cache
+def _module_class(spec: type[ArchitectureBase]) -> type[nn.Module]:
+    module, _, name = spec.module.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except Exception as error:
+        # A package may fail at import in any way it likes.
+        raise _refusal(spec, f"importing it raised {in_one_line(error)}") from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise _refusal(spec, "it is no subclass of torch.nn.Module")
+    return found
+
+
+def _refusal(spec: type[ArchitectureBase], reason: str) -> PluginError:
+    return PluginError(f"the module {spec.module} of {spec.__name__} cannot be used: {reason}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import nn
 
 from ml.data.scaling import Scaling
 from ml.models.architecture import Line, RegressionModel, StateDict, fold_input, fold_output
+from ml.spec.model import LinearSpec
 
 
 class LinearRegressionModelV2(RegressionModel):
@@ -17,6 +20,10 @@ class LinearRegressionModelV2(RegressionModel):
     def __init__(self, features: int = 1, targets: int = 1) -> None:
         super().__init__()
         self.linear_layer = nn.Linear(features, targets)
+
+    @classmethod
+    def from_spec(cls, spec: LinearSpec, features: int, targets: int) -> Self:
+        return cls(features, targets)
 
     def forward(self, x_NF: torch.Tensor) -> torch.Tensor:
         y_NT: torch.Tensor = self.linear_layer(x_NF)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import nn
 
 from ml.data.scaling import Scaling
 from ml.models.architecture import Line, RegressionModel, StateDict, fold_input, fold_output
+from ml.spec.model import ParametersSpec
 
 
 class LinearRegressionModel(RegressionModel):
@@ -19,6 +22,10 @@ class LinearRegressionModel(RegressionModel):
         # The order of the two draws belongs to the tutorial's numbers.
         self.weights = nn.Parameter(torch.randn(1, dtype=torch.float))
         self.bias = nn.Parameter(torch.randn(1, dtype=torch.float))
+
+    @classmethod
+    def from_spec(cls, spec: ParametersSpec, features: int, targets: int) -> Self:
+        return cls()
 
     def forward(self, x_N1: torch.Tensor) -> torch.Tensor:
         return self.weights * x_N1 + self.bias

@@ -2,6 +2,9 @@
 
 base       the strict base class, numbers that fit float32, errors with a position
 data       LineSpec, PointsSpec: where the rows come from
-model      ParametersSpec, LinearSpec, MlpSpec: which architecture
+dataset    DatasetSpec: columns of a dataset
+architecture   ArchitectureBase: what an architecture says of itself
+plugins    architectures that installed packages bring, by entry point
+model      ParametersSpec, LinearSpec, MlpSpec, and all that are installed: which architecture
 training   TrainingSpec: data + split + architecture + loss + optimizer + budget
 """

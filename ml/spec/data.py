@@ -1,4 +1,4 @@
-"""Where the rows come from: the tutorial's line, or points given in the request."""
+"""Where the rows come from: the tutorial's line, points given in the request, or a dataset."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from ml.spec.base import FLOAT32_MAX, Name, Number, Spec, fail_at
+from ml.spec.dataset import DatasetSpec
 
 MAX_LINE_ROWS = 1_000_000_000
 """Rows of a line: 4 GB for x alone. A smaller step would only run out of memory, or of integers."""
@@ -45,11 +46,11 @@ class LineSpec(Spec):
         return math.ceil((self.end - self.start) / self.step)
 
     @property
-    def features(self) -> int:
+    def feature_count(self) -> int:
         return 1
 
     @property
-    def targets(self) -> int:
+    def target_count(self) -> int:
         return 1
 
 
@@ -105,8 +106,8 @@ class PointsSpec(Spec):
             message = f"x has {len(self.x)} rows, y has {len(self.y)}"
             fail_at(("y",), "rows_differ", message)
         for field, names, count in (
-            ("feature_names", self.feature_names, self.features),
-            ("target_names", self.target_names, self.targets),
+            ("feature_names", self.feature_names, self.feature_count),
+            ("target_names", self.target_names, self.target_count),
         ):
             if names is None:
                 continue
@@ -121,12 +122,12 @@ class PointsSpec(Spec):
         return len(self.x)
 
     @property
-    def features(self) -> int:
+    def feature_count(self) -> int:
         return width(self.x)
 
     @property
-    def targets(self) -> int:
+    def target_count(self) -> int:
         return width(self.y)
 
 
-DataSpec = Annotated[LineSpec | PointsSpec, Field(discriminator="source")]
+DataSpec = Annotated[LineSpec | PointsSpec | DatasetSpec, Field(discriminator="source")]

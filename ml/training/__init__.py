@@ -2,11 +2,18 @@
 
     losses          the table of losses
     optimizers      the table of optimizers
+    schedules       learning rates that change while training
+    parts           the rows as the loop takes them: in memory, or block by block from disk
     loop            the only train/test loop
     stepper         one step: plain, or replayed with the same bits
     replay          forward and backward as straight-line ATen calls
-    updates         SGD, Adam and AdamW without torch.optim's checks
-    evaluate        metrics in raw units, the least-squares optimum
+    recorder        notes the ATen calls of a step
+    writer          writes them out as a Python function, in memory that stays
+    overloads       by which overload a recorded call is made again
+    updates         SGD, Adam and AdamW over all parameters at once
+    evaluate        metrics in raw units
+    optimum         the least-squares optimum, and how far a model is from it
+    caveats         what a person should know of a training, in words
     fit             one training from spec to result, turned step by step
 
 Axes: N rows, F features, T targets, B rows of one batch.

@@ -17,15 +17,14 @@ import torch
 from torch import nn, optim
 
 from ml.errors import DivergedError
-from ml.spec.training import EarlyStoppingSpec
+from ml.spec.training import ConstantSpec, EarlyStoppingSpec, PlateauSpec, ScheduleSpec
 from ml.training.losses import Loss
+from ml.training.parts import AnyPart, Part
+from ml.training.schedules import Plateau, step_schedule
 from ml.training.stepper import Stepper
 
 REPORT_SECONDS = 0.2
 """Longest silence between two `Progress`, as far as a single step allows; a cancel is seen then."""
-
-BLOCK_ROWS = 65_536
-"""Rows that are gathered at once for an epoch in batches."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +46,6 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Rows on the device, in the units that the model is trained in, float32."""
-
-    x_NF: torch.Tensor
-    y_NT: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.x_NF)
-
-
-@dataclass(frozen=True)
 class Budget:
     """How long, how often, and in which portions."""
 
@@ -66,6 +54,8 @@ class Budget:
     batch_size: int | None
     early_stopping: EarlyStoppingSpec | None
     shuffle_seed: int
+    schedule: ScheduleSpec = field(default_factory=ConstantSpec)
+    clip_grad_norm: float | None = None
 
 
 @dataclass
@@ -79,31 +69,45 @@ class Loop:
     model: nn.Module
     loss: Loss
     optimizer: optim.Optimizer
-    train: Part
-    validation: Part
-    test: Part
+    train: AnyPart
+    validation: AnyPart
+    test: AnyPart
     budget: Budget
     clock: Callable[[], float] = time.monotonic
     best_epoch: int | None = field(default=None, init=False)
+    """The epoch whose parameters early stopping put back."""
+    epochs_run: int = field(default=0, init=False)
+    """Whole epochs that were made; fewer than asked for where it ended early."""
+    converged: bool = field(default=False, init=False)
+    """Whether it ended because a whole step of L-BFGS found nothing lower."""
     _last_report: float = field(default=0.0, init=False)
 
     def __iter__(self) -> Iterator[Progress]:
-        budget = self.budget
-        stepper = Stepper(self.model, self.loss, self.optimizer, self._expected_steps())
+        budget, schedule = self.budget, self.budget.schedule
+        stepper = self._make_stepper()
         shuffler = torch.Generator().manual_seed(budget.shuffle_seed)
         stopper = EarlyStopper(budget.early_stopping) if budget.early_stopping else None
+        plateau = Plateau(schedule, self.optimizer) if isinstance(schedule, PlateauSpec) else None
+        # What may change the course, or end it, after any epoch.
+        watches = stopper or plateau or isinstance(self.optimizer, optim.LBFGS)
         self._last_report = self.clock()
         epoch, stop = 0, False
         while epoch < budget.epochs and not stop:
             self.model.train()
             if budget.batch_size is None:
-                last = epoch if stopper else self._next_due(epoch)
+                last = epoch if watches else self._next_due(epoch)
                 train_loss = yield from self._full_epochs(stepper, epoch, last)
                 epoch = last
             else:
                 train_loss = yield from self._batched_epoch(stepper, epoch, shuffler)
-            if stopper is not None:
-                stop = stopper.see(epoch, self._watched_loss(), self.model)
+            self.epochs_run = epoch + 1
+            stop = self.converged = stepper.stands_still
+            if stopper or plateau:
+                loss = self._watched_loss(train_loss)
+                if plateau:
+                    plateau.see(loss)
+                if stopper:
+                    stop |= stopper.see(epoch, loss, self.model)
             if epoch == self._next_due(epoch) or stop:
                 yield Progress(epoch + 1, self._point(epoch, train_loss))
                 self._last_report = self.clock()
@@ -116,9 +120,18 @@ class Loop:
             self.best_epoch = stopper.restore(self.model)
         self.model.eval()
 
-    def _expected_steps(self) -> int:
-        size = self.budget.batch_size
-        return self.budget.epochs * (1 if size is None else math.ceil(len(self.train) / size))
+    def _make_stepper(self) -> Stepper:
+        budget, size = self.budget, self.budget.batch_size
+        per_epoch = 1 if size is None else math.ceil(len(self.train) / size)
+        schedule = step_schedule(budget.schedule, self.optimizer, budget.epochs, per_epoch)
+        return Stepper(
+            self.model,
+            self.loss,
+            self.optimizer,
+            expected_steps=budget.epochs * per_epoch,
+            before_step=schedule.before_step if schedule else None,
+            clip_grad_norm=budget.clip_grad_norm,
+        )
 
     def _next_due(self, epoch: int) -> int:
         """The first epoch from ``epoch`` on at whose end a point of the curve is due."""
@@ -139,7 +152,10 @@ class Loop:
         while True:
             count = min(stride, last + 1 - epoch)
             began = self.clock()
-            loss = stepper.steps(self.train.x_NF, self.train.y_NT, count)
+            if isinstance(self.train, Part):
+                loss = stepper.steps(self.train.x_NF, self.train.y_NT, count)
+            else:
+                loss = stepper.streamed_steps(self.train, count)
             epoch += count
             if epoch > last:
                 return loss
@@ -153,25 +169,18 @@ class Loop:
     def _batched_epoch(
         self, stepper: Stepper, epoch: int, shuffler: torch.Generator
     ) -> Generator[Progress, None, torch.Tensor]:
-        """One epoch in shuffled batches; the mean over all rows of the loss before each step.
-
-        Rows are gathered in blocks of several batches: one large gather costs much less than many
-        small ones, and a block much less memory than all rows again.
-        """
+        """One epoch in shuffled batches; the mean over all rows of the loss before each step."""
         size = self.budget.batch_size
         assert size is not None
-        x_NF, y_NT = self.train.x_NF, self.train.y_NT
-        order_N = torch.randperm(len(self.train), generator=shuffler).to(x_NF.device)
-        summed_loss = torch.zeros((), device=x_NF.device)
-        for block in torch.split(order_N, size * max(1, BLOCK_ROWS // size)):
-            # index_select: a third of the time of x_NF[block].
-            x_batches = torch.split(x_NF.index_select(0, block), size)
-            y_batches = torch.split(y_NT.index_select(0, block), size)
-            for x_BF, y_BT in zip(x_batches, y_batches, strict=True):
+        summed_loss: torch.Tensor | float = 0.0
+        for x_NF, y_NT in self.train.shuffled(shuffler, size):
+            batches = zip(torch.split(x_NF, size), torch.split(y_NT, size), strict=True)
+            for x_BF, y_BT in batches:
                 summed_loss += stepper.step(x_BF, y_BT) * len(x_BF)
                 if self._is_time():
                     yield Progress(epoch)
                     self._last_report = self.clock()
+        assert isinstance(summed_loss, torch.Tensor)
         return summed_loss / len(self.train)
 
     def _point(self, epoch: int, train_loss: torch.Tensor) -> Point:
@@ -186,17 +195,20 @@ class Loop:
         check_finite(point.test_loss, "test loss", epoch)
         return point
 
-    def loss_of(self, part: Part) -> float | None:
+    def loss_of(self, part: AnyPart) -> float | None:
         """The loss over ``part`` in evaluation mode; None where it has no rows."""
         if len(part) == 0:
             return None
         self.model.eval()
         with torch.inference_mode():
-            return float(self.loss(self.model(part.x_NF), part.y_NT))
+            return sum(
+                float(self.loss(self.model(x_NF), y_NT)) * (len(x_NF) / len(part))
+                for x_NF, y_NT in part.blocks()
+            )
 
-    def _watched_loss(self) -> float:
+    def _watched_loss(self, train_loss: torch.Tensor) -> float:
         watched = self.loss_of(self.validation if len(self.validation) else self.test)
-        return math.inf if watched is None else watched
+        return float(train_loss) if watched is None else watched
 
 
 class EarlyStopper:

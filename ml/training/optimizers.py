@@ -23,7 +23,8 @@ def build_optimizer(
         case AdamWSpec():
             return optim.AdamW(parameters, lr=spec.lr, weight_decay=spec.weight_decay)
         case LbfgsSpec():
-            # Tolerances 0: it stops when a step no longer changes the loss, not before.
+            # Tolerances 0: they are absolute, and would mean another thing for every unit of x and
+            # y. The loop ends where a step finds nothing lower (`Stepper.stands_still`).
             return optim.LBFGS(
                 parameters,
                 lr=spec.lr,

@@ -3,6 +3,7 @@
 app         the application from its parts
 state       what the requests of one process share
 body        bodies: bounded, typed, strict
+upload      bodies that go to disk as they come
 prefer      the headers Prefer and Idempotency-Key
 errors      every problem+json is made here
 middleware  request ids, bugs as problems, HEAD

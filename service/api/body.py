@@ -25,12 +25,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     Raises:
         TooLargeError: it has more than ``limit`` bytes; the rest is not read.
     """
-    told = request.headers.get("content-length", "")
-    if told.isascii() and told.isdigit():
-        if len(told) > 18:
-            raise _too_large(f"more than {limit}", limit)
-        if int(told) > limit:
-            raise _too_large(told, limit)
+    check_length(request, limit)
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -38,6 +33,20 @@ async def read_body(request: Request, limit: int) -> bytes:
             raise _too_large(f"more than {limit}", limit)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def check_length(request: Request, limit: int) -> None:
+    """Refuse a body by the length that its header tells, before any of it is read.
+
+    Raises:
+        TooLargeError: it would have more than ``limit`` bytes.
+    """
+    told = request.headers.get("content-length", "")
+    if told.isascii() and told.isdigit():
+        if len(told) > 18:
+            raise _too_large(f"more than {limit}", limit)
+        if int(told) > limit:
+            raise _too_large(told, limit)
 
 
 def _too_large(size: str, limit: int) -> TooLargeError:
@@ -57,14 +66,14 @@ def require_media_type(request: Request, *allowed: str) -> str:
     return kind
 
 
-def parse_json(body: bytes, model: type[Body]) -> Body:
+def parse_json(body: bytes, model: type[Body], context: dict[str, Any] | None = None) -> Body:
     """Validate a JSON body strictly; an empty body is ``{}``.
 
     Raises:
         InvalidRequestError: names what is wrong and where.
     """
     try:
-        return model.model_validate_json(body or b"{}")
+        return model.model_validate_json(body or b"{}", context=context)
     except ValidationError as error:
         raise invalid_body(error, body) from error
 

@@ -21,50 +21,74 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from ml.spec.base import FLOAT32_MAX
+from ml.spec.model import ARCHITECTURES
 from service.errors import Fault, InvalidRequestError, ServiceError
 
 STATUS: dict[str, HTTPStatus] = {
     "invalid_request": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "unseen_category": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "bad_file": HTTPStatus.UNPROCESSABLE_ENTITY,
     "idempotency_key_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "not_found": HTTPStatus.NOT_FOUND,
     "model_not_found": HTTPStatus.NOT_FOUND,
     "version_not_found": HTTPStatus.NOT_FOUND,
     "job_not_found": HTTPStatus.NOT_FOUND,
+    "dataset_not_found": HTTPStatus.NOT_FOUND,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "job_finished": HTTPStatus.CONFLICT,
     "job_not_finished": HTTPStatus.CONFLICT,
     "version_active": HTTPStatus.CONFLICT,
     "version_unloadable": HTTPStatus.CONFLICT,
+    "spec_unreadable": HTTPStatus.CONFLICT,
     "nothing_to_roll_back": HTTPStatus.CONFLICT,
+    "picture_too_large": HTTPStatus.CONFLICT,
+    "dataset_in_use": HTTPStatus.CONFLICT,
+    "dataset_unreadable": HTTPStatus.CONFLICT,
+    "too_many_datasets": HTTPStatus.CONFLICT,
+    "upload_stalled": HTTPStatus.REQUEST_TIMEOUT,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "queue_full": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_streams": HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_uploads": HTTPStatus.TOO_MANY_REQUESTS,
     "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
     "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "storage_full": HTTPStatus.INSUFFICIENT_STORAGE,
     "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """Which status goes with which code; a test holds it and `MEANING` to the codes there are."""
 
 MEANING: dict[str, str] = {
     "invalid_request": "The request cannot be meant; `errors` say what was got, wanted, and where.",
+    "bad_file": "The file cannot be read as rows; `errors` say where, with line and column.",
+    "unseen_category": "A category holds a value that no row of the training had.",
     "idempotency_key_reused": "The same Idempotency-Key came with another body within a day.",
     "not_found": "There is nothing at this address.",
     "model_not_found": "No model has this name; the first version that is trained makes it.",
     "version_not_found": "The model has no version of this number, or no longer.",
     "job_not_found": "No job has this id.",
+    "dataset_not_found": "No dataset has this id, or no longer.",
     "method_not_allowed": "The address is right, the method is not; see the header `Allow`.",
     "job_finished": "The job has ended and cannot be cancelled any more.",
     "job_not_finished": "The job has not come far enough for what was asked.",
     "version_active": "The active version cannot be deleted: activate another first.",
     "version_unloadable": "The version's files are missing or damaged; what serves keeps serving.",
+    "spec_unreadable": "Its architecture is not installed here any more, or has changed.",
+    "picture_too_large": "The version was trained on more rows than are read for a picture.",
     "nothing_to_roll_back": "No other version was active before, or it was deleted.",
-    "too_large": "The body is larger than `REFIT_MAX_BODY_BYTES`.",
+    "dataset_in_use": "A job that waits or runs reads the dataset: cancel it, or wait.",
+    "dataset_unreadable": "The dataset's file is missing or damaged: send the same file again.",
+    "too_many_datasets": "There are `REFIT_MAX_DATASETS` datasets: delete one that is not needed.",
+    "upload_stalled": "Nothing of the file came for a minute; nothing was kept; send it again.",
+    "too_large": "The body is larger than `REFIT_MAX_BODY_BYTES`; a file of rows, than "
+    "`REFIT_MAX_DATASET_BYTES`.",
     "unsupported_media_type": "The `Content-Type` is none that this address takes.",
     "queue_full": "`REFIT_MAX_QUEUED_JOBS` jobs wait; try again after `Retry-After` seconds.",
     "too_many_streams": "`REFIT_MAX_EVENT_STREAMS` streams are open; try again later.",
+    "too_many_uploads": "`REFIT_MAX_UPLOADS` files are being taken in; try again later.",
     "not_ready": "No active version is loaded: train one, or wait until it is.",
     "store_unavailable": "The database does not answer; nothing was changed; try again.",
+    "storage_full": "The disk of the service is full; nothing was kept.",
     "internal_error": "A bug of ours; it is logged under the `request_id`.",
 }
 """What each code means; served at /docs/errors, where the `type` of a problem points."""
@@ -79,9 +103,11 @@ MAX_NAME = 100
 
 _TAGS = frozenset(
     {
-        *("line", "points", "numbers", "number", "rows"),
+        *("line", "points", "dataset", "numbers", "number", "rows"),
+        *("text", "boolean", "name", "names"),
         *("literal['scratch','active']", "constrained-int"),
-        *("parameters", "linear", "mlp", "sgd", "adam", "adamw", "lbfgs"),
+        *ARCHITECTURES,
+        *("sgd", "adam", "adamw", "lbfgs", "constant", "cosine", "one_cycle", "plateau"),
     }
 )
 """Names that pydantic puts into a location to say which member of a union it means."""
@@ -110,12 +136,18 @@ def problem(
         "status": int(status),
         "code": code,
         "detail": detail,
-        "errors": [{"pointer": f.pointer, "detail": f.detail} for f in faults[:MAX_FAULTS]],
+        "errors": [_told(fault) for fault in faults[:MAX_FAULTS]],
         "request_id": request.scope.get("request_id", ""),
     }
     # ensure_ascii: a lone surrogate in a name that the client sent cannot be written as UTF-8.
     content = json.dumps(body, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
     return Response(content, int(status), dict(headers or {}), MEDIA_TYPE)
+
+
+def _told(fault: Fault) -> dict[str, object]:
+    told = {"pointer": fault.pointer, "detail": fault.detail}
+    place = {"line": fault.line, "column": fault.column}
+    return told | {name: value for name, value in place.items() if value is not None}
 
 
 def invalid_body(error: ValidationError, body: bytes) -> InvalidRequestError:
@@ -149,13 +181,26 @@ def _without_echoes(problems: list[ErrorDetails]) -> list[ErrorDetails]:
 
 def json_pointer(location: Iterable[str | int], document: Any) -> str:
     """The JSON pointer (RFC 6901) of a pydantic location, without the names of union members."""
-    pointer, here = "", document
-    for part in location:
-        if isinstance(part, str) and part in _TAGS and not _has(here, part):
+    pointer, here, after_tag = "", document, False
+    parts = list(location)
+    for place, part in enumerate(parts):
+        # In an object of a list, which is a row by name, every name is a feature's.
+        in_row = place > 0 and isinstance(parts[place - 1], int)
+        after_tag = not (after_tag or in_row) and _is_tag(part, here, place == len(parts) - 1)
+        if after_tag:
             continue
         here = here[part] if _has(here, part) else None
         pointer += "/" + str(part)[:MAX_NAME].replace("~", "~0").replace("/", "~1")
     return pointer
+
+
+def _is_tag(part: str | int, here: Any, is_last: bool) -> bool:
+    """Whether ``part`` names no field of ``here`` but the member of a union that ``here`` is."""
+    chosen = (here.get("kind"), here.get("source")) if isinstance(here, dict) else ()
+    if _has(here, part):
+        # `{"source": "dataset", "dataset": …}`: the name of the member comes before any field.
+        return not is_last and part in chosen
+    return part in chosen or part in _TAGS
 
 
 def _has(value: Any, part: str | int) -> bool:
@@ -228,7 +273,7 @@ async def _on_service_error(request: Request, error: Exception) -> Response:
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
-    if error.code == "too_large":
+    if error.code in ("too_large", "storage_full", "upload_stalled"):
         # The rest of the body is not read.
         headers["Connection"] = "close"
     return problem(request, error.code, error.detail, error.faults, headers)
@@ -240,7 +285,8 @@ async def _on_parameter_error(request: Request, error: Exception) -> Response:
     faults = []
     for wrong in error.errors():
         place, *names = wrong["loc"]
-        faults.append(Fault("", f"{place} parameter {'.'.join(map(str, names))}: {wrong['msg']}"))
+        name = ".".join(map(str, names))[:MAX_NAME]
+        faults.append(Fault("", f"{place} parameter {name}: {wrong['msg']}"))
     return problem(request, "invalid_request", faults[0].detail, faults)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import Depends, Path, Query
 
-from service.errors import InvalidRequestError, JobNotFoundError
+from service.errors import DatasetNotFoundError, InvalidRequestError, JobNotFoundError
 
 ModelName = Annotated[
     str,
@@ -23,16 +23,23 @@ Limit = Annotated[int, Query(ge=1, le=100, description="Most entries of a page."
 
 T = TypeVar("T")
 
-_JOB_ID = re.compile(r"[0-9a-f]{32}\Z")
+_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
-def _known_form(job_id: Annotated[str, Path(description="Id of the job.")]) -> str:
-    if not _JOB_ID.match(job_id):
+def _job_id(job_id: Annotated[str, Path(description="Id of the job.")]) -> str:
+    if not _ID.match(job_id):
         raise JobNotFoundError("there is no such job: ids have 32 hexadecimal digits")
     return job_id
 
 
-JobId = Annotated[str, Depends(_known_form)]
+def _dataset_id(dataset_id: Annotated[str, Path(description="Id of the dataset.")]) -> str:
+    if not _ID.match(dataset_id):
+        raise DatasetNotFoundError("there is no such dataset: ids have 32 hexadecimal digits")
+    return dataset_id
+
+
+JobId = Annotated[str, Depends(_job_id)]
+DatasetId = Annotated[str, Depends(_dataset_id)]
 
 
 def cursor(after: str | None) -> int | None:

@@ -43,6 +43,7 @@ def _job_fields(job: Job) -> dict[str, Any]:
         "attempt": job.attempt,
         "progress": progress(job),
         "metrics": job.metrics,
+        "warnings": job.warnings,
         "version": job.version,
         "promotion": promotion
         and PromotionResponse(promoted=promotion.promoted, reason=promotion.reason),
@@ -81,6 +82,8 @@ def job_links(job: Job) -> dict[str, str]:
     }
     if not job.ended:
         links["cancel"] = f"{here}/cancel"
+    if job.dataset is not None:
+        links["dataset"] = f"/datasets/{job.dataset}"
     if job.version is not None:
         links["version"] = f"/models/{job.model}/versions/{job.version}"
         links["fit_svg"] = f"{here}/fit.svg"
@@ -125,6 +128,7 @@ def version(record: ModelVersion, active: int | None) -> VersionResponse:
         active=record.number == active,
         spec=record.spec,
         metrics=record.metrics,
+        warnings=record.warnings,
         data_sha256=record.data_sha256,
         environment=record.environment,
         artifact=ArtifactResponse(sha256=record.artifact),

@@ -8,6 +8,8 @@ from typing import Annotated
 import torch
 from fastapi import Depends, Request
 
+from service.datasets.catalogue import Datasets
+from service.datasets.intake import Intake
 from service.jobs.desk import JobDesk
 from service.registry.registry import Registry
 from service.serving.inference import Inference
@@ -18,11 +20,13 @@ from service.settings import Settings
 
 @dataclass
 class AppState:
-    """The rooms of the service, and the two things that change in a process's life."""
+    """The rooms of the service, and the three things that change in a process's life."""
 
     settings: Settings
     desk: JobDesk
     registry: Registry
+    datasets: Datasets
+    intake: Intake
     inference: Inference
     pool: Pool
     rollout: Rollout
@@ -30,6 +34,7 @@ class AppState:
     draining: bool = False
     """Set at SIGTERM: not ready any more, streams end, requests in flight finish."""
     event_streams: int = 0
+    uploads: int = 0
 
 
 def app_state(request: Request) -> AppState:

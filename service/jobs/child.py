@@ -6,29 +6,33 @@ claim, so it can publish nothing once another process has the job.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
+import shutil
 import signal
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version as library_version
 from types import FrameType
 from typing import Any
 
 import torch
 
 from ml.artifact import Bundle
+from ml.data.dataset import DatasetFiles
 from ml.device import limit_threads, pick_device
 from ml.errors import MLError
-from ml.training.evaluate import LeastSquares
 from ml.training.fit import Fit, Fitted
 from service.artifacts.local import LocalArtifacts
+from service.datasets.catalogue import Datasets
 from service.entities import Deployment, Job, JobError, NewVersion, Promotion
-from service.errors import InvalidRequestError
+from service.errors import DatasetNotFoundError, InvalidRequestError, SpecUnreadableError
 from service.jobs.contest import hold_contest
 from service.jobs.desk import start_version
 from service.jobs.recorder import CancelRequestedError, LeaseLostError, Recorder
+from service.jobs.requests import request_of
 from service.registry.promotion import Contest, decide
 from service.schemas.training import TrainRequest
 from service.settings import Settings
@@ -74,12 +78,23 @@ class _Training:
         self._artifacts = LocalArtifacts(settings.artifacts_dir)
         self._fence = fence
         self._stop = stop
+        self._datasets = Datasets(database, settings.datasets_dir)
+        self._scratch = settings.scratch_dir / f"{job_id}-{fence}"
         with database.read() as stores:
             self._job = stores.jobs.get(job_id)
-        assert self._job.spec is not None
-        self._request = TrainRequest.model_validate_json(json.dumps(self._job.spec))
+
+    @cached_property
+    def _request(self) -> TrainRequest:
+        return request_of(self._job, self._datasets)
 
     def run(self) -> None:
+        """Train, and end the job in whatever way it ends."""
+        try:
+            self._run()
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _run(self) -> None:
         job_id, fence = self._job.id, self._fence
         try:
             self._finish(*self._fit())
@@ -91,7 +106,7 @@ class _Training:
         except StopRequestedError:
             with self._database.write() as stores:
                 stores.jobs.requeue(job_id, fence, datetime.now(UTC), count_attempt=False)
-        except (MLError, InvalidRequestError) as error:
+        except (MLError, InvalidRequestError, SpecUnreadableError, DatasetNotFoundError) as error:
             self._fail(error.code, str(error))
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
@@ -104,7 +119,11 @@ class _Training:
             stores.jobs.fail(self._job.id, self._fence, error, datetime.now(UTC))
 
     def _fit(self) -> tuple[Fit, Fitted]:
-        fit = Fit(self._request, pick_device(self._settings.device), self._start_bundle())
+        files = DatasetFiles(
+            self._datasets.folder, self._scratch, self._settings.train_memory_bytes
+        )
+        device = pick_device(self._settings.device)
+        fit = Fit(self._request, device, self._start_bundle(), files)
         recorder = Recorder(
             self._database,
             self._job.id,
@@ -169,7 +188,7 @@ class _Training:
             generation = stores.deployments.move(job.model, version.number, "promoted", now)
         promotion = Promotion(promoted, reason, generation)
         if not stores.jobs.succeed(
-            job.id, self._fence, version.number, fitted.metrics, promotion, now
+            job.id, self._fence, version.number, fitted.metrics, promotion, now, fitted.warnings
         ):
             raise LeaseLostError(job.id)  # undoes the version and the move
 
@@ -186,9 +205,13 @@ def _is_bootstrap(stores: Stores, active: Deployment) -> bool:
 
 def _new_version(job: Job, fitted: Fitted, artifact: str) -> NewVersion:
     assert job.spec is not None
-    optimum, truth = fitted.least_squares, fitted.truth
-    environment: dict[str, Any] = asdict(fitted.environment)
-    environment["best_epoch"] = fitted.best_epoch
+    truth = fitted.truth
+    environment: dict[str, Any] = {
+        "refit": library_version("refit"),
+        **asdict(fitted.environment),
+        "rows": fitted.rows,
+        "best_epoch": fitted.best_epoch,
+    }
     return NewVersion(
         model=job.model,
         job_id=job.id,
@@ -196,16 +219,22 @@ def _new_version(job: Job, fitted: Fitted, artifact: str) -> NewVersion:
         spec=job.spec,
         metrics=fitted.metrics,
         truth=None if truth is None else asdict(truth),
-        least_squares=None if optimum is None or not _is_finite(optimum) else _line(optimum),
+        least_squares=_optimum(fitted),
         data_sha256=fitted.data_sha256,
         environment=environment,
+        warnings=list(fitted.warnings),
+        feature_names=list(fitted.bundle.feature_names),
+        target_names=list(fitted.bundle.target_names),
     )
 
 
-def _is_finite(optimum: LeastSquares) -> bool:
-    # Columns that differ by next to nothing have an optimum beyond float64, which no JSON holds.
-    return all(bool(values.isfinite().all()) for values in (optimum.weight_TF, optimum.bias_T))
-
-
-def _line(optimum: LeastSquares) -> dict[str, Any]:
-    return {"weight_TF": optimum.weight_TF.tolist(), "bias_T": optimum.bias_T.tolist()}
+def _optimum(fitted: Fitted) -> dict[str, Any] | None:
+    """The least-squares optimum and the gap to it, as JSON holds them."""
+    optimum = fitted.least_squares
+    if optimum is None:
+        return None
+    return {
+        "weight_TF": optimum.weight_TF.tolist(),
+        "bias_T": optimum.bias_T.tolist(),
+        "gap": fitted.gap,
+    }

@@ -6,8 +6,9 @@ import hashlib
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from service.entities import DEFAULT_MODEL, Job, JobEvent, JobState, Origin
+from service.entities import DEFAULT_MODEL, Job, JobEvent, JobState, ModelVersion, Origin
 from service.errors import (
     Fault,
     IdempotencyKeyReusedError,
@@ -17,6 +18,7 @@ from service.errors import (
     QueueFullError,
 )
 from service.jobs.limits import check_limits
+from service.jobs.requests import dataset_of
 from service.schemas.training import TrainRequest
 from service.settings import Settings
 from service.store.database import Database, Stores
@@ -38,6 +40,7 @@ class JobDesk:
 
         Raises:
             InvalidRequestError: it is too large, or cannot start from what it names.
+            DatasetNotFoundError: the dataset was deleted meanwhile.
             IdempotencyKeyReusedError: the key came with another request within a day.
             QueueFullError: too many jobs wait.
         """
@@ -55,6 +58,10 @@ class JobDesk:
             waiting = stores.jobs.count("queued")
             if waiting >= self._settings.max_queued_jobs:
                 raise QueueFullError(f"{waiting} jobs wait already; try again later")
+            dataset = dataset_of(request)
+            if dataset is not None:
+                # It may have been deleted since the request was read; from here on it may not.
+                stores.datasets.require(dataset)
             _check_start(stores, model, request)
             job = _add(stores, model, request, spec, "api", now)
             if key is not None:
@@ -148,16 +155,33 @@ def _check_start(stores: Stores, model: str, request: TrainRequest) -> None:
     number = start_version(stores, model, request)
     if number is None:
         return
-    spec = stores.versions.get(model, number).spec
-    before = TrainRequest.model_validate_json(json.dumps(spec))
-    shapes = [(r.data.features, r.data.targets) for r in (before, request)]
-    if before.architecture != request.architecture or shapes[0] != shapes[1]:
+    before = stores.versions.get(model, number)
+    architecture = request.architecture.model_dump(mode="json")
+    shape, wanted = _shape(before), (request.data.feature_count, request.data.target_count)
+    if before.spec["architecture"] != architecture or (shape is not None and shape != wanted):
+        was, kind = before.spec["architecture"]["kind"], request.architecture.kind
+        features, targets = shape or ("other", "other")
         message = (
-            f"version {number} is {before.architecture.kind} with {shapes[0][0]} features and "
-            f"{shapes[0][1]} targets; this training is {request.architecture.kind} with "
-            f"{shapes[1][0]} and {shapes[1][1]}"
+            f"version {number} is {was} with {features} features and {targets} targets; this "
+            f"training is {kind} with {wanted[0]} and {wanted[1]}"
         )
         raise InvalidRequestError(message, [Fault("/start_from", message)])
+
+
+def _shape(version: ModelVersion) -> tuple[int, int] | None:
+    """How many features and targets a version has; None where only its artifact tells."""
+    data = version.spec["data"]
+    # Each word of a category is a feature.
+    if data.get("categories"):
+        return None
+    if version.feature_names is not None and version.target_names is not None:
+        return len(version.feature_names), len(version.target_names)
+
+    def width(values: list[Any]) -> int:
+        return len(values[0]) if isinstance(values[0], list) else 1
+
+    # It was made before versions told the names of their columns.
+    return (1, 1) if data["source"] == "line" else (width(data["x"]), width(data["y"]))
 
 
 def _add(
@@ -168,7 +192,14 @@ def _add(
     origin: Origin,
     now: datetime,
 ) -> Job:
-    new = NewJob(id=uuid.uuid4().hex, model=model, origin=origin, spec=spec, epochs=request.epochs)
+    new = NewJob(
+        id=uuid.uuid4().hex,
+        model=model,
+        origin=origin,
+        spec=spec,
+        epochs=request.epochs,
+        dataset=dataset_of(request),
+    )
     return stores.jobs.add(new, now)
 
 

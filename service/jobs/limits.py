@@ -16,12 +16,13 @@ def check_limits(request: TrainRequest, settings: Settings) -> None:
         InvalidRequestError: it is too large; names every bound that it breaks.
     """
     rows, architecture = request.data.rows, request.architecture
-    parameters = architecture.parameter_count(request.data.features, request.data.targets)
+    parameters = architecture.parameter_count(request.data.feature_count, request.data.target_count)
     trained_rows = request.split.counts(rows).train
     batches = 1 if request.batch_size is None else _ceil(trained_rows, request.batch_size)
-    hidden = sum(architecture.hidden) if architecture.kind == "mlp" else 0
+    hidden_at = "/hidden" if "hidden" in type(architecture).model_fields else ""
     bounds = [
-        ("/data", "rows", rows, settings.max_rows),
+        # A dataset was held to its own bound when it was sent.
+        ("/data", "rows", 0 if request.data.source == "dataset" else rows, settings.max_rows),
         ("/batch_size", "rows of a batch", request.batch_size or 0, settings.max_rows),
         ("/epochs", "epochs", request.epochs, settings.max_epochs),
         ("/epochs", "steps (epochs × batches)", request.epochs * batches, settings.max_steps),
@@ -31,7 +32,12 @@ def check_limits(request: TrainRequest, settings: Settings) -> None:
             request.epochs * trained_rows * parameters,
             settings.max_work,
         ),
-        ("/architecture/hidden", "hidden units", hidden, settings.max_hidden_units),
+        (
+            f"/architecture{hidden_at}",
+            "hidden units",
+            architecture.hidden_units,
+            settings.max_hidden_units,
+        ),
         ("/architecture", "parameters", parameters, settings.max_parameters),
         (
             "/evaluate_every",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from service.artifacts.local import LocalArtifacts
+from service.datasets.catalogue import Datasets
 from service.entities import Job, JobError
 from service.errors import JobNotFoundError, StoreUnavailableError
 from service.jobs.desk import KEY_LIFE
@@ -30,7 +32,8 @@ CHORES_SECONDS = 0.5
 
 SWEEP_SECONDS = 60.0
 ORPHAN_SECONDS = 3600.0
-"""An artifact that no version has is swept when it is so old; younger ones may yet get a row."""
+"""An artifact or a file of rows that no row names is swept when it is so old; younger ones may yet
+get a row."""
 
 
 class StartTraining(Protocol):
@@ -65,6 +68,7 @@ class Supervisor:
         self._settings = settings
         self._database = database
         self._artifacts = LocalArtifacts(settings.artifacts_dir)
+        self._datasets = Datasets(database, settings.datasets_dir)
         self._start_training = start_training
         self._wait_for = wait_for
         self._kill = kill
@@ -127,6 +131,7 @@ class Supervisor:
                 child.stopped = self._stopping and by_sigterm
                 if child.end:
                     logger.warning("job %s: its process %s", child.job_id, child.end)
+                    self._delete_scratch(child.job_id, child.fence)
             # From here on the database may not answer; the next turn then goes on from here.
             job = self._held_by(child)
             if job is not None:
@@ -187,6 +192,19 @@ class Supervisor:
                 if not stores.versions.uses_artifact(name):
                     logger.info("artifact %s belongs to no version and is swept", name)
                     self._artifacts.delete(name)
+        self._datasets.sweep(ORPHAN_SECONDS)
+        self._sweep_scratch()
+
+    def _sweep_scratch(self) -> None:
+        """Delete what trainings left behind whose supervisor died with them."""
+        folder = self._settings.scratch_dir
+        for path in folder.iterdir() if folder.is_dir() else ():
+            job_id, _, fence = path.name.rpartition("-")
+            if fence.isdigit() and self._held_by(_Child(job_id, int(fence))) is None:
+                self._delete_scratch(job_id, int(fence))
+
+    def _delete_scratch(self, job_id: str, fence: int) -> None:
+        shutil.rmtree(self._settings.scratch_dir / f"{job_id}-{fence}", ignore_errors=True)
 
 
 def _in_words(status: int) -> str:

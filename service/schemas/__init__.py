@@ -2,6 +2,7 @@
 
 training    TrainRequest
 jobs        JobResponse and its parts
+datasets    UploadQuery, DatasetResponse and its parts
 predict     PredictRequest, PredictResponse
 models      models, versions, params, deployments
 health      HealthResponse

@@ -54,7 +54,10 @@ class JobSummaryResponse(Response):
     """How often it was started; more than 1 after a crash."""
     progress: ProgressResponse
     metrics: dict[str, float | None] | None
-    """Losses in the units of the training; `…_mae`, `…_rmse`, `…_max_error` in raw units."""
+    """Losses in the units of the training; `…_mae`, `…_rmse`, `…_max_error` in raw units;
+    `least_squares_gap` of linear models in standard deviations of y."""
+    warnings: list[str]
+    """What a person should know before trusting the version, in words."""
     version: int | None
     promotion: PromotionResponse | None
     error: JobErrorResponse | None

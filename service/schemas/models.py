@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from service.schemas.jobs import Response
 
@@ -43,6 +43,8 @@ class VersionResponse(Response):
     active: bool
     spec: dict[str, Any]
     metrics: dict[str, float | None]
+    warnings: list[str]
+    """What a person should know before trusting it, in words."""
     data_sha256: str
     environment: dict[str, Any]
     artifact: ArtifactResponse
@@ -65,6 +67,14 @@ class LineResponse(Response):
     bias: Numbers
 
 
+class LeastSquaresResponse(LineResponse):
+    """The optimum over the training rows in closed form, and how far the model is from it."""
+
+    gap: float | None
+    """Root mean square difference of their predictions for the training rows, in standard
+    deviations of y; null for versions of before it was kept."""
+
+
 class ParamsResponse(Response):
     """The parameters of a version, beside the truth where it is known."""
 
@@ -73,14 +83,20 @@ class ParamsResponse(Response):
     architecture: dict[str, Any]
     feature_names: list[str]
     target_names: list[str]
+    categories: dict[str, list[str]]
+    """The values of each feature that is text."""
+    columns: list[str]
+    """What the weights belong to: the features, with one column for each value of a category."""
     state_dict: dict[str, Any]
-    """In raw units: the scaling, if any, is folded in."""
+    units: Literal["raw", "standardized"]
+    """Of the state_dict. `raw`: the scaling, if any, is folded in; `standardized`: the architecture
+    cannot do that, and its module takes and gives values that the scaling has standardized."""
     weight: Numbers | None
-    """A list for several features; null where the model is not linear."""
+    """A list for several columns; null where the model is not linear."""
     bias: Numbers | None
     truth: LineResponse | None
     """The parameters that made the data; null for real data."""
-    least_squares: LineResponse | None
+    least_squares: LeastSquaresResponse | None
     """The optimum over the training rows, in closed form; null where the model is not linear."""
 
 

@@ -39,9 +39,23 @@ X = Annotated[
 MAX_FEATURES = 10_000
 """Fields of one row; bounded for the reason that `ml.spec.base.MAX_FIELDS` gives."""
 
-Row = Annotated[
-    dict[str, Number], BeforeValidator(lambda row: check_field_count(row, MAX_FEATURES))
+MAX_TEXT = 1000
+"""Characters of a category."""
+
+
+def _kind_of_cell(cell: Any) -> str:
+    if isinstance(cell, bool):
+        return "boolean"
+    return "text" if isinstance(cell, str) else "number"
+
+
+Cell = Annotated[
+    Annotated[Number, Tag("number")]
+    | Annotated[bool, Tag("boolean")]
+    | Annotated[str, Field(max_length=MAX_TEXT), Tag("text")],
+    Discriminator(_kind_of_cell),
 ]
+Row = Annotated[dict[str, Cell], BeforeValidator(lambda row: check_field_count(row, MAX_FEATURES))]
 
 
 class PredictRequest(BaseModel):
@@ -58,6 +72,7 @@ class PredictRequest(BaseModel):
                 {"x": 0.5},
                 {"x": [[1.0, 2.0], [3.0, 4.0]]},
                 {"rows": [{"x": 0.5}]},
+                {"x": [0.5, 60], "explain": True},
             ]
         },
     )
@@ -65,7 +80,10 @@ class PredictRequest(BaseModel):
     x: X | None = None
     """One number; one number a row (one feature); or one list of F numbers a row."""
     rows: Annotated[list[Row], Field(min_length=1, fail_fast=True)] | None = None
-    """One object a row, by feature name."""
+    """One object a row, by feature name: a number, text where the feature is a category, true or
+    false where it was that in the dataset."""
+    explain: bool = False
+    """Tell with each row whether it lies outside what was seen in training."""
 
     @model_validator(mode="before")
     @classmethod
@@ -86,3 +104,6 @@ class PredictResponse(Response):
     """One number a row for one target, one list of T numbers a row for several."""
     model: str
     version: int
+    extrapolating: list[bool] | None = None
+    """With `explain`: whether each row has a feature below or above all training rows. Left out
+    otherwise, and where the version was made before ranges were kept."""

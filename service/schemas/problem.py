@@ -11,6 +11,9 @@ class FaultResponse(Response):
     pointer: str
     """JSON pointer (RFC 6901) into the body; empty for the whole of it."""
     detail: str
+    line: int | None = None
+    """Of a file of rows, counted from 1; left out where that says nothing."""
+    column: str | None = None
 
 
 class ProblemResponse(Response):

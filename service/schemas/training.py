@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 
+from ml.spec.model import ARCHITECTURES, not_installed
 from ml.spec.training import TrainingSpec
+from service.errors import SpecUnreadableError
 
 StartFrom = Literal["scratch", "active"] | Annotated[int, Field(ge=1, le=2**31 - 1)]
 
@@ -41,3 +45,22 @@ class TrainRequest(TrainingSpec):
     """Start from new parameters, from the active version, or from a version by number."""
     promote: Literal["if_better", "always", "never"] = "if_better"
     """Whether the new version becomes the active one; `if_better` compares on the same rows."""
+
+
+def stored_request(spec: Mapping[str, Any], context: dict[str, Any] | None = None) -> TrainRequest:
+    """The request that a job or a version keeps; ``context`` as `ml.spec.dataset` asks for.
+
+    Raises:
+        SpecUnreadableError: it is of an architecture that is not installed here, or of another
+            version of the package that brings it.
+    """
+    try:
+        return TrainRequest.model_validate_json(json.dumps(spec), context=context)
+    except ValidationError as error:
+        kind = str(spec["architecture"]["kind"])
+        if kind not in ARCHITECTURES:
+            raise SpecUnreadableError(not_installed(kind)) from error
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = f"the spec cannot be read any more: {place}: {first['msg']}"
+        raise SpecUnreadableError(message) from error

@@ -3,5 +3,6 @@
 pool        the predictors loaded in this process
 rollout     brings new active versions into the pool, and says so
 params      parameters in raw units, beside the truth
-inference   answers a prediction: which version, which rows, which errors
+rows        the rows of a request: JSON or CSV, numbers and categories
+inference   answers a prediction: which version, and which errors
 """

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ml.artifact import Bundle
 from ml.models.build import line_of
 from service.entities import ModelVersion
-from service.schemas.models import LineResponse, ParamsResponse
+from service.schemas.models import LeastSquaresResponse, LineResponse, ParamsResponse
 
 
 def params_of(version: ModelVersion, bundle: Bundle) -> ParamsResponse:
     """What `/params` answers."""
     raw = bundle.raw_state()
-    line = line_of(bundle.architecture, raw)
+    line = line_of(bundle.architecture, raw) if bundle.units == "raw" else None
     shown = None if line is None else line_response(line.weight_TF.tolist(), line.bias_T.tolist())
     truth, optimum = version.truth, version.least_squares
     return ParamsResponse(
@@ -20,12 +22,20 @@ def params_of(version: ModelVersion, bundle: Bundle) -> ParamsResponse:
         architecture=bundle.architecture.model_dump(mode="json"),
         feature_names=list(bundle.feature_names),
         target_names=list(bundle.target_names),
+        categories={name: list(words) for name, words in bundle.categories.items()},
+        columns=list(bundle.column_names),
         state_dict={key: values.tolist() for key, values in raw.items()},
+        units=bundle.units,
         weight=None if shown is None else shown.weight,
         bias=None if shown is None else shown.bias,
         truth=None if truth is None else LineResponse(**truth),
-        least_squares=None if optimum is None else line_response(**optimum),
+        least_squares=None if optimum is None else _least_squares(optimum),
     )
+
+
+def _least_squares(optimum: dict[str, Any]) -> LeastSquaresResponse:
+    line = line_response(optimum["weight_TF"], optimum["bias_T"])
+    return LeastSquaresResponse(weight=line.weight, bias=line.bias, gap=optimum.get("gap"))
 
 
 def line_response(weight_TF: list[list[float]], bias_T: list[float]) -> LineResponse:

@@ -4,6 +4,7 @@ tables        the schema
 database      engine, transactions, pragmas
 jobs          JobStore: jobs and their events
 keys          KeyStore: idempotency keys
+datasets      DatasetStore: what is known of each dataset
 versions      VersionStore: models and versions
 deployments   DeploymentStore: which version is active, and the history of it
 workers       WorkerStore: web processes and what they have loaded

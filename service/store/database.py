@@ -15,6 +15,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.errors import StoreUnavailableError
+from service.store.datasets import DatasetStore
 from service.store.deployments import DeploymentStore
 from service.store.jobs import JobStore
 from service.store.keys import KeyStore
@@ -33,6 +34,7 @@ class Stores:
     keys: KeyStore
     versions: VersionStore
     deployments: DeploymentStore
+    datasets: DatasetStore
     workers: WorkerStore
 
 
@@ -101,6 +103,7 @@ def _stores(connection: Connection) -> Stores:
         KeyStore(connection),
         VersionStore(connection),
         DeploymentStore(connection),
+        DatasetStore(connection),
         WorkerStore(connection),
     )
 

@@ -7,7 +7,7 @@ claim they do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,6 +39,8 @@ class NewJob:
     origin: Origin
     spec: dict[str, Any]
     epochs: int
+    dataset: str | None = None
+    """Id of the dataset it reads, if it reads one."""
 
 
 class JobStore:
@@ -85,6 +87,12 @@ class JobStore:
         if state is not None:
             query = query.where(jobs.c.state == state)
         return self._connection.execute(query).scalar_one()
+
+    def uses_dataset(self, dataset: str) -> bool:
+        """Whether a queued or running job reads that dataset."""
+        reads = and_(jobs.c.dataset == dataset, jobs.c.state.in_(("queued", "running")))
+        query = select(jobs.c.number).where(reads).limit(1)
+        return self._connection.execute(query).one_or_none() is not None
 
     def claim(self, now: datetime, lease_seconds: float) -> Job | None:
         """Take the oldest queued job, without its spec: attempt + 1, fence + 1, and a lease.
@@ -154,9 +162,15 @@ class JobStore:
         metrics: dict[str, float | None],
         promotion: Promotion,
         now: datetime,
+        warnings: Sequence[str] = (),
     ) -> bool:
         """End the job with its version; False where the lease was lost and nothing written."""
-        values = {"version": version, "metrics": metrics, "promotion": asdict(promotion)}
+        values = {
+            "version": version,
+            "metrics": metrics,
+            "promotion": asdict(promotion),
+            "warnings": list(warnings),
+        }
         data = {"version": version, "promoted": promotion.promoted}
         return self._end(job_id, fence, "succeeded", values, data, now)
 
@@ -300,4 +314,6 @@ def _job(row: Row[Any]) -> Job:
         started_at=values["started_at"],
         progress_at=values["progress_at"],
         finished_at=values["finished_at"],
+        dataset=values["dataset"],
+        warnings=values["warnings"] or [],
     )

@@ -79,6 +79,9 @@ jobs = Table(
     Column("version", Integer),
     _json("promotion"),
     _json("error"),
+    # The dataset it reads. No foreign key: an ended job outlives its dataset.
+    Column("dataset", String(32), index=True),
+    _json("warnings"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("progress_at", UtcDateTime),
@@ -132,6 +135,9 @@ versions = Table(
     Column("data_sha256", String(64), nullable=False),
     _json("environment", nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    _json("warnings"),
+    _json("feature_names"),
+    _json("target_names"),
 )
 
 deployment_moves = Table(
@@ -154,6 +160,22 @@ deployments = Table(
     Column("version", Integer, nullable=False),
     Column("generation", _Serial, ForeignKey("deployment_moves.generation"), nullable=False),
     ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.number"]),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("number", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("name", String(128)),
+    Column("sha256", String(64), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("format", String(16), nullable=False),
+    _json("options", nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    _json("profile", nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 workers = Table(

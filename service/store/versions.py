@@ -122,4 +122,7 @@ def _summary(row: Row[Any]) -> ModelSummary:
 
 
 def _version(row: Row[Any]) -> ModelVersion:
-    return ModelVersion(**row._mapping)
+    values = dict(row._mapping)
+    # Versions of before there were warnings.
+    values["warnings"] = values["warnings"] or []
+    return ModelVersion(**values)

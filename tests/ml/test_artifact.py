@@ -19,7 +19,6 @@ from safetensors.torch import load as safetensors_load
 from torch import nn
 
 from ml.artifact import (
-    MANIFEST,
     WEIGHTS,
     Bundle,
     artifact_id,
@@ -33,6 +32,7 @@ from ml.artifact import (
 )
 from ml.data.scaling import Scaling
 from ml.errors import CorruptArtifactError, InputError, MissingArtifactError
+from ml.manifest import MANIFEST
 from ml.models.build import build_model
 from ml.predictor import Predictor
 from ml.spec.model import LinearSpec, MlpSpec, ParametersSpec
@@ -198,7 +198,6 @@ def _forged(change: Callable[[dict[str, Any]], None]) -> dict[str, bytes]:
         lambda m: m.update(target_names=["a", "b"]),
         lambda m: m.update(architecture={"kind": "parameters"}),
         lambda m: m.update(architecture={"kind": "mlp"}),
-        lambda m: m.update(architecture={"kind": "unheard of"}),
         lambda m: m["tensors"].pop("linear_layer.bias"),
         lambda m: m["tensors"].update(more={"dtype": "float32", "shape": []}),
         lambda m: m["tensors"]["linear_layer.bias"].update(shape=[2]),

@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as np_st
 
+from ml.data.scaling import fit_scaling
 from ml.data.table import Table
 from ml.errors import DivergedError
-from ml.training.evaluate import Metrics, least_squares, measure
+from ml.training.evaluate import Metrics, measure
+from ml.training.optimum import LeastSquares
+from ml.training.optimum import least_squares as least_squares_of
 from tests.ml.making import quick
 
 
@@ -95,6 +98,10 @@ def _table(x_NF: np.ndarray, y_NT: np.ndarray) -> Table:
     names = tuple(map(str, range(9)))
     x, y = torch.from_numpy(x_NF), torch.from_numpy(y_NT)
     return Table(x, y, names[: x.shape[1]], names[: y.shape[1]])
+
+
+def least_squares(train: Table) -> LeastSquares:
+    return least_squares_of(train, fit_scaling(train))
 
 
 @pytest.mark.parametrize(("features", "targets"), [(1, 1), (1, 3), (4, 1), (5, 2)])

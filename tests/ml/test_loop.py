@@ -15,7 +15,8 @@ from ml.errors import DivergedError
 from ml.models.build import build_model
 from ml.spec.model import MlpSpec
 from ml.spec.training import EarlyStoppingSpec
-from ml.training.loop import REPORT_SECONDS, Budget, EarlyStopper, Loop, Part, Point
+from ml.training.loop import REPORT_SECONDS, Budget, EarlyStopper, Loop, Point
+from ml.training.parts import Part
 
 STEP_SECONDS = 0.03
 

@@ -21,24 +21,28 @@ from matplotlib.figure import Figure
 
 from ml.data.sources import load_table
 from ml.data.split import Parts, split_table
+from ml.data.table import Table
 from ml.errors import OverflowedError
 from ml.plots import COLORS, MAX_ROWS, draw_fit, draw_learning_curves, draw_split, render
+from ml.spec.data import PointsSpec
+from ml.spec.dataset import DatasetSpec
 from tests.ml.making import points, spec
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def _parts(**asked: Any) -> Parts:
+def _parts(**asked: Any) -> Parts[Table]:
     whole = spec(**asked)
+    assert not isinstance(whole.data, DatasetSpec)
     return split_table(load_table(whole.data, whole.seed), whole.split, whole.seed)
 
 
-def _table_parts(rows: int, features: int, targets: int, **data: Any) -> Parts:
+def _table_parts(rows: int, features: int, targets: int, **data: Any) -> Parts[Table]:
     random = np.random.default_rng(0)
     x, y = random.normal(size=(rows, features)), random.normal(size=(rows, targets))
     whole = points(x.tolist(), y.tolist(), split={"train": 0.6, "validation": 0.2})
-    asked = whole.data.model_copy(update=data)
-    return split_table(load_table(asked, 0), whole.split, 0)
+    assert isinstance(whole.data, PointsSpec)
+    return split_table(load_table(whole.data.model_copy(update=data), 0), whole.split, 0)
 
 
 def _double(x_NF: torch.Tensor) -> torch.Tensor:

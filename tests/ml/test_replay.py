@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,83 +11,22 @@ from torch import nn, optim
 
 from ml.models.architecture import RegressionModel
 from ml.models.build import build_model
-from ml.spec.model import LinearSpec, MlpSpec, ParametersSpec
+from ml.spec.model import LinearSpec, MlpSpec
 from ml.training import stepper as stepper_module
-from ml.training.replay import CannotReplayError, record
+from ml.training.recorder import CannotReplayError
+from ml.training.replay import record
 from ml.training.stepper import WORTH_RECORDING, Stepper
 from ml.training.updates import fast_update
-
-Make = Callable[[Iterable[nn.Parameter]], optim.Optimizer]
-
-OPTIMIZERS: dict[str, Make] = {
-    "sgd": lambda p: optim.SGD(p, lr=0.01),
-    "sgd_momentum_decay": lambda p: optim.SGD(p, lr=0.01, momentum=0.9, weight_decay=0.02),
-    "adam": lambda p: optim.Adam(p, lr=0.01),
-    "adam_decay": lambda p: optim.Adam(p, lr=0.01, weight_decay=0.02),
-    "adamw": lambda p: optim.AdamW(p, lr=0.01, weight_decay=0.02),
-}
-LOSSES: dict[str, nn.Module] = {"l1": nn.L1Loss(), "mse": nn.MSELoss(), "huber": nn.HuberLoss()}
-MODELS: dict[str, tuple[ParametersSpec | LinearSpec | MlpSpec, int]] = {
-    "parameters": (ParametersSpec(), 1),
-    "linear": (LinearSpec(), 5),
-    "mlp": (MlpSpec(hidden=(8, 4)), 5),
-    "mlp_tanh": (MlpSpec(hidden=(6,), activation="tanh"), 5),
-    "mlp_gelu": (MlpSpec(hidden=(6,), activation="gelu"), 5),
-    "mlp_silu": (MlpSpec(hidden=(6,), activation="silu"), 5),
-    "mlp_sigmoid": (MlpSpec(hidden=(6,), activation="sigmoid"), 5),
-    "mlp_dropout_norm": (MlpSpec(hidden=(8, 8), dropout=0.3, batch_norm=True), 5),
-}
-
-
-def rows(features: int, count: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(7)
-    x_NF = torch.randn(count, features, generator=generator)
-    return x_NF, x_NF.sum(dim=1, keepdim=True) + 0.1 * torch.randn(count, 1, generator=generator)
-
-
-class Recorded(Stepper):
-    """A stepper that counts the steps it replays."""
-
-    replayed = 0
-
-    def _replay(self, *given: object) -> torch.Tensor:
-        self.replayed += 1
-        return super()._replay(*given)  # type: ignore[arg-type]
-
-
-def plainly(
-    model: nn.Module,
-    loss: nn.Module,
-    optimizer: optim.Optimizer,
-    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
-) -> list[torch.Tensor]:
-    """The tutorial's steps."""
-    losses = []
-    for x_BF, y_BT in batches:
-        model.train()
-        value = loss(model(x_BF), y_BT)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        losses.append(value.detach())
-    return losses
-
-
-def state_of(model: nn.Module, optimizer: optim.Optimizer) -> list[torch.Tensor]:
-    """Parameters, buffers, the optimizer's state, and the random numbers' place."""
-    in_optimizer = [
-        value
-        for state in optimizer.state.values()
-        for value in state.values()
-        if isinstance(value, torch.Tensor)
-    ]
-    return [*model.state_dict().values(), *in_optimizer, torch.get_rng_state()]
-
-
-def assert_same_bits(one: list[torch.Tensor], other: list[torch.Tensor]) -> None:
-    assert len(one) == len(other)
-    for a, b in zip(one, other, strict=True):
-        assert torch.equal(a, b), (a, b)
+from tests.ml.stepping import (
+    LOSSES,
+    MODELS,
+    OPTIMIZERS,
+    Recorded,
+    assert_same_bits,
+    plainly,
+    rows,
+    state_of,
+)
 
 
 @pytest.mark.parametrize("model_name", MODELS)
@@ -136,6 +75,26 @@ def test_many_steps_over_rows_that_stay_have_the_bits_of_the_tutorials_loop(
             every = plainly(model, nn.L1Loss(), optimizer, [(x_NF, y_NT)] * 40)
             losses = [every[index] for index in (0, 5, 25, 39)]
         ends.append([*losses, *state_of(model, optimizer)])
+    assert_same_bits(*ends)
+
+
+@pytest.mark.parametrize("optimizer_name", OPTIMIZERS)
+def test_float64_is_replayed_as_well(optimizer_name: str) -> None:
+    x_NF, y_NT = (part.double() for part in rows(5))
+    ends = []
+    for replay in (False, True):
+        torch.manual_seed(3)
+        model = build_model(MlpSpec(hidden=(8, 4)), 5, 1).double()
+        optimizer = OPTIMIZERS[optimizer_name](model.parameters())
+        if replay:
+            model.train()
+            stepper = Recorded(model, nn.MSELoss(), optimizer, WORTH_RECORDING)
+            stepper.steps(x_NF, y_NT, 20)
+            assert stepper.replayed
+        else:
+            plainly(model, nn.MSELoss(), optimizer, [(x_NF, y_NT)] * 20)
+        ends.append(state_of(model, optimizer))
+    assert ends[0][0].dtype == torch.float64
     assert_same_bits(*ends)
 
 
@@ -223,8 +182,9 @@ def test_a_model_whose_recording_would_lie_is_stepped_plainly(
 
 def test_recording_a_model_that_reads_a_number_is_refused() -> None:
     x_NF, y_NT = rows(5)
+    model = ReadsANumber()
     with pytest.raises(CannotReplayError):
-        record(ReadsANumber(), nn.MSELoss(), x_NF, y_NT, rows_stay=False)
+        record(model, nn.MSELoss(), x_NF, y_NT, False, list(model.parameters()))
 
 
 def test_what_is_not_known_to_repeat_itself_or_too_short_is_stepped_plainly() -> None:

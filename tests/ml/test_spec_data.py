@@ -26,7 +26,7 @@ def _refused(kind: type[LineSpec | PointsSpec], **fields: Any) -> tuple[tuple[An
 def test_line_defaults_are_the_tutorials() -> None:
     line = LineSpec()
     assert (line.weight, line.bias, line.start, line.end, line.step) == (0.7, 0.3, 0, 1, 0.02)
-    assert (line.noise, line.rows, line.features, line.targets) == (0, 50, 1, 1)
+    assert (line.noise, line.rows, line.feature_count, line.target_count) == (0, 50, 1, 1)
 
 
 @given(
@@ -78,7 +78,7 @@ def test_the_longest_line_is_taken() -> None:
 )
 def test_points_take_flat_and_nested_lists(x: Any, y: Any, features: int, targets: int) -> None:
     spec = PointsSpec(x=x, y=y)
-    assert (spec.rows, spec.features, spec.targets) == (len(x), features, targets)
+    assert (spec.rows, spec.feature_count, spec.target_count) == (len(x), features, targets)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ml.spec.training import EarlyStoppingSpec, LbfgsSpec, SplitSpec, TrainingSpec
 from tests.ml.making import points, quick, spec
 
-POINTS: dict[str, Any] = {"source": "points", "x": [1, 2, 3, 4, 5], "y": [2, 4, 6, 8, 10]}
+POINTS: dict[str, Any] = {"source": "points", "x": [*range(1, 13)], "y": [*range(2, 26, 2)]}
 
 
 def _refused(**fields: Any) -> tuple[tuple[Any, ...], str]:
@@ -46,6 +46,8 @@ def test_nothing_asked_is_the_tutorial() -> None:
         "seed": 42,
         "standardize": False,
         "early_stopping": None,
+        "schedule": {"kind": "constant"},
+        "clip_grad_norm": None,
     }
 
 

@@ -16,11 +16,12 @@ from sqlalchemy import create_engine
 
 from ml.artifact import Bundle
 from ml.data.scaling import Scaling
+from ml.datasets.profile import Column, Profile
 from ml.models.build import build_model
 from ml.predictor import Predictor
 from ml.spec.model import LinearSpec, MlpSpec
 from service.artifacts.local import LocalArtifacts
-from service.entities import Job, MoveKind, NewVersion, Origin
+from service.entities import Job, MoveKind, NewDataset, NewVersion, Origin
 from service.jobs.desk import JobDesk
 from service.schemas.training import TrainRequest
 from service.settings import Settings
@@ -34,6 +35,9 @@ CPU = torch.device("cpu")
 FORKSERVER = multiprocessing.get_context("forkserver")
 """Starts real processes in milliseconds, from one that has imported torch and runs no thread."""
 FORKSERVER.set_forkserver_preload(["service.jobs.child", "torch._dynamo"])
+
+PROFILE = Profile(3, (Column("area", "number", 0, 3, 1.0, 3.0, 2.0, 0.5, None),))
+"""Three rows of one column of numbers."""
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -71,6 +75,22 @@ def new_version(model: str = "default", artifact: str = "a" * 64) -> NewVersion:
         least_squares={"weight_TF": [[0.7]], "bias_T": [0.3]},
         data_sha256="d" * 64,
         environment={"torch": "2.13", "device": "cpu"},
+        warnings=[],
+        feature_names=["x"],
+        target_names=["y"],
+    )
+
+
+def new_dataset(dataset_id: str | None = None, profile: Profile = PROFILE) -> NewDataset:
+    """A dataset as an upload would register it."""
+    return NewDataset(
+        id=dataset_id or uuid.uuid4().hex,
+        name="houses",
+        sha256="b" * 64,
+        bytes=42,
+        format="csv",
+        options={"delimiter": None, "decimal": "point", "text": []},
+        profile=profile,
     )
 
 
@@ -116,6 +136,13 @@ def spec_of(bundle: Bundle) -> dict[str, Any]:
     return TrainRequest.model_validate(asked).model_dump(mode="json")
 
 
+def _names(bundle: Bundle) -> dict[str, list[str]]:
+    return {
+        "feature_names": list(bundle.feature_names),
+        "target_names": list(bundle.target_names),
+    }
+
+
 def _numbered(stem: str, count: int) -> tuple[str, ...]:
     return tuple(f"{stem}{i}" for i in range(1, count + 1))
 
@@ -146,7 +173,7 @@ class Place:
         """Publish and register a version, and make it the active one; its number."""
         bundle = line() if bundle is None else bundle
         new = new_version(model, self.artifacts.publish(bundle))
-        new = NewVersion(**{**vars(new), "spec": spec_of(bundle), **changes})
+        new = NewVersion(**{**vars(new), "spec": spec_of(bundle), **_names(bundle), **changes})
         now = datetime.now(UTC)
         with self.database.write() as stores:
             number = stores.versions.add(new, origin, now).number

@@ -21,6 +21,11 @@ DEFAULTS = {
     "log_level": "info",
     "max_body_bytes": 16 * 1024 * 1024,
     "max_rows": 200_000,
+    "max_dataset_bytes": 4 * 1024**3,
+    "max_dataset_rows": 100_000_000,
+    "max_dataset_columns": 2_000,
+    "max_datasets": 1_000,
+    "max_uploads": 2,
     "max_predict_rows": 200_000,
     "max_epochs": 1_000_000,
     "max_steps": 20_000_000,
@@ -34,6 +39,7 @@ DEFAULTS = {
     "max_loaded_versions": 16,
     "max_attempts": 3,
     "lease_seconds": 10,
+    "train_memory_bytes": 1024**3,
     "train_threads": 1,
     "predict_threads": 1,
     "poll_seconds": 0.05,
@@ -151,6 +157,7 @@ def test_rows_and_artifacts_lie_in_the_data_folder(
     monkeypatch.chdir(tmp_path)
     settings = Settings(data_dir=Path("here"))
     assert settings.artifacts_dir == tmp_path / "here" / "artifacts"
+    assert settings.datasets_dir == tmp_path / "here" / "datasets"
     assert settings.sqlalchemy_url == f"sqlite:///{tmp_path}/here/refit.db"
     elsewhere = Settings(data_dir=Path("here"), database_url="postgresql+psycopg://host/refit")
     assert elsewhere.sqlalchemy_url == "postgresql+psycopg://host/refit"

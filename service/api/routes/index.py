@@ -25,6 +25,7 @@ async def index(request: Request) -> dict[str, object]:
             "health": "/health",
             "params": "/params",
             "jobs": "/jobs",
+            "datasets": "/datasets",
             "models": "/models",
         },
         "try": [

@@ -87,7 +87,8 @@ def draw_curve(parts: Parts, job_id: JobId, kind: Literal["svg", "png"]) -> Resp
 @router.get("/jobs/{job_id}/fit.{kind}", responses=_PICTURE, summary="Predictions drawn")
 def draw_fit(parts: Parts, job_id: JobId, kind: Literal["svg", "png"]) -> Response:
     """Train points in blue, test points in green, predictions in red."""
-    content = picture_of_fit(parts.inference, parts.desk.get(job_id), kind)
+    job = parts.desk.get(job_id)
+    content = picture_of_fit(parts.registry, parts.inference, parts.datasets, job, kind)
     return Response(content, media_type=_MEDIA[kind])
 
 

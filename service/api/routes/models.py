@@ -141,12 +141,14 @@ def download_state_dict(
 ) -> Response:
     """Loads with `torch.load(weights_only=True)` into the tutorial's classes.
 
-    In raw units: where the training standardized, the scaling is folded into the parameters.
+    In raw units: where the training standardized, the scaling is folded into the parameters. Where
+    the architecture cannot do that, the header `Refit-Units` says `standardized`.
     """
-    state = parts.inference.version(model, version).predictor.bundle.raw_state()
+    bundle = parts.inference.version(model, version).predictor.bundle
+    state = bundle.raw_state()
     content = state_dict_bytes(state) if kind == "pth" else safetensors_bytes(state)
     name = f"{model}-{version}.{kind}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Refit-Units": bundle.units}
     return Response(content, headers=headers, media_type="application/octet-stream")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -14,8 +15,8 @@ from service.api.params import ModelName, VersionNumber
 from service.api.state import AppState, Parts
 from service.entities import DEFAULT_MODEL
 from service.schemas.predict import PredictRequest, PredictResponse
-from service.serving.inference import rows_of, rows_of_csv
 from service.serving.pool import Served
+from service.serving.rows import rows_of, rows_of_csv
 
 router = APIRouter(tags=["predict"])
 
@@ -23,6 +24,10 @@ CSV = "text/csv"
 INLINE_BYTES = 16 * 1024
 """A larger body is parsed and answered in a thread, so that it does not hold up the event loop;
 for a smaller one the hand-over costs more than the work."""
+
+Explain = Annotated[
+    bool, Query(description="Tell which rows lie outside what was seen; for CSV bodies.")
+]
 
 _BODY = json_body(PredictRequest, True, CSV)
 _PROBLEMS = problems(
@@ -40,9 +45,9 @@ _PROBLEMS = problems(
     openapi_extra=_BODY,
     summary="Predict with the model `default`",
 )
-async def predict_default(request: Request, parts: Parts) -> Response:
+async def predict_default(request: Request, parts: Parts, explain: Explain = False) -> Response:
     """Answered by the active version, which the answer and the header `Refit-Version` name."""
-    return await _predict_active(request, parts, DEFAULT_MODEL)
+    return await _predict_active(request, parts, DEFAULT_MODEL, explain)
 
 
 @router.post(
@@ -52,9 +57,11 @@ async def predict_default(request: Request, parts: Parts) -> Response:
     openapi_extra=_BODY,
     summary="Predict with a model",
 )
-async def predict_model(request: Request, parts: Parts, model: ModelName) -> Response:
+async def predict_model(
+    request: Request, parts: Parts, model: ModelName, explain: Explain = False
+) -> Response:
     """Answered by the active version of the model."""
-    return await _predict_active(request, parts, model)
+    return await _predict_active(request, parts, model, explain)
 
 
 @router.post(
@@ -65,20 +72,24 @@ async def predict_model(request: Request, parts: Parts, model: ModelName) -> Res
     summary="Predict with a version",
 )
 async def predict_version(
-    request: Request, parts: Parts, model: ModelName, version: VersionNumber
+    request: Request,
+    parts: Parts,
+    model: ModelName,
+    version: VersionNumber,
+    explain: Explain = False,
 ) -> Response:
     """Answered by that version, active or not."""
     kind, body = await _read(request, parts)
     served = await run_in_threadpool(parts.inference.version, model, version)
-    return await _answer(parts, served, kind, body)
+    return await _answer(parts, served, kind, body, explain)
 
 
-async def _predict_active(request: Request, parts: AppState, model: str) -> Response:
+async def _predict_active(request: Request, parts: AppState, model: str, explain: bool) -> Response:
     kind, body = await _read(request, parts)
     served = parts.inference.active(model)
     if served is None:
         served = await run_in_threadpool(parts.inference.require_active, model)
-    return await _answer(parts, served, kind, body)
+    return await _answer(parts, served, kind, body, explain)
 
 
 async def _read(request: Request, parts: AppState) -> tuple[str, bytes]:
@@ -86,14 +97,18 @@ async def _read(request: Request, parts: AppState) -> tuple[str, bytes]:
     return kind, await read_body(request, parts.settings.max_body_bytes)
 
 
-async def _answer(parts: AppState, served: Served, kind: str, body: bytes) -> Response:
+async def _answer(
+    parts: AppState, served: Served, kind: str, body: bytes, explain: bool
+) -> Response:
     def work() -> bytes:
         bundle = served.predictor.bundle
         if kind == CSV:
-            rows = rows_of_csv(body, bundle, parts.settings.max_predict_rows)
+            rows, asked = rows_of_csv(body, bundle, parts.settings.max_predict_rows), explain
         else:
-            rows = rows_of(parse_json(body, PredictRequest), bundle)
-        return parts.inference.answer(served, rows).model_dump_json().encode()
+            request = parse_json(body, PredictRequest)
+            rows, asked = rows_of(request, bundle), explain or request.explain
+        answer = parts.inference.answer(served, rows, asked)
+        return answer.model_dump_json(exclude_none=True).encode()
 
     content = work() if len(body) <= INLINE_BYTES else await run_in_threadpool(work)
     return Response(content, headers={"Refit-Version": str(served.version)}, media_type=JSON)

@@ -17,6 +17,7 @@ from service.api.render import job_in_full
 from service.api.state import AppState, Parts
 from service.api.waiting import wait_for_end
 from service.entities import DEFAULT_MODEL
+from service.jobs.requests import validation_context
 from service.schemas.jobs import JobResponse
 from service.schemas.training import TrainRequest
 
@@ -82,7 +83,8 @@ async def _train(
     key = idempotency_key(key_header)
     seconds = wait_seconds(prefer, parts.settings.max_wait_seconds)
     body = await read_body(request, parts.settings.max_body_bytes)
-    asked = await run_in_threadpool(parse_json, body, TrainRequest)
+    context = validation_context(parts.datasets)
+    asked = await run_in_threadpool(parse_json, body, TrainRequest, context)
     job = await run_in_threadpool(parts.desk.submit, model, asked, key)
     headers = {"Location": f"/jobs/{job.id}"}
     if seconds is not None:

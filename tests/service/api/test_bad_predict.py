@@ -78,8 +78,8 @@ BAD: list[tuple[str, str, list[str]]] = [
     (TWO, '{"x": [[1, 2], [3]]}', ["/x/1"]),
     (TWO, '{"rows": [{"a": 1}]}', ["/rows/0"]),
     (TWO, '{"rows": [{"a": 1, "b": 2, "c": 3}]}', ["/rows/0"]),
-    ("/predict", '{"rows": [{"line": "x"}]}', ["/rows/0/line"]),
-    ("/predict", '{"rows": [{"a/b": "x"}]}', ["/rows/0/a~1b"]),
+    ("/predict", '{"rows": [{"line": null}]}', ["/rows/0/line"]),
+    ("/predict", '{"rows": [{"a/b": null}]}', ["/rows/0/a~1b"]),
     ("/models/default/versions/1/predict", '{"x": "1"}', ["/x"]),
 ]
 

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from http import HTTPStatus
 
 import httpx
 import pytest
 
+import service.api.upload
+import service.datasets.intake
+import service.pictures
 import service.store.database
+from ml.datasets.profile import Profile
 from service.api.errors import MEANING, STATUS, json_pointer
-from service.entities import JobError
+from service.entities import JobError, Promotion
 from service.jobs.desk import JobDesk
 from service.settings import Settings
 from tests.service.api.driving import Client, check_problem, speaking_to
-from tests.service.making import NOW, Place, line, write_locked
+from tests.service.making import (
+    NOW,
+    PROFILE,
+    Place,
+    line,
+    new_dataset,
+    new_job,
+    write_locked,
+)
 
 UNKNOWN_JOB = "/jobs/" + "0" * 32
 SECRET = "do-not-repeat-me"
@@ -26,7 +40,9 @@ def narrow(place: Place, settings: Settings, monkeypatch: pytest.MonkeyPatch) ->
     """A service with a place for nobody more, and little patience with its database."""
     monkeypatch.setattr(service.store.database, "BUSY_SECONDS", 0.05)
     place.publish(line())
+    monkeypatch.setattr(service.api.upload, "STALL_SECONDS", 0.05)
     bounds = {"max_body_bytes": 100, "max_queued_jobs": 1, "max_event_streams": 0}
+    bounds |= {"max_datasets": 1, "max_uploads": 1}
     with speaking_to(settings.model_copy(update=bounds)) as client:
         yield client
 
@@ -67,6 +83,17 @@ def activate_damaged(client: Client, place: Place) -> httpx.Response:
     return client.post("/models/default/versions/2/activate")
 
 
+def draw_what_is_not_installed(client: Client, place: Place) -> httpx.Response:
+    new = new_job()
+    with place.database.write() as stores:
+        stores.jobs.add(replace(new, spec={**new.spec, "architecture": {"kind": "gone"}}), NOW)
+    job = place.claim()
+    with place.database.write() as stores:
+        kept = Promotion(False, "…", None)
+        stores.jobs.succeed(job.id, job.fence, 1, {}, kept, NOW)
+    return client.get(f"/jobs/{job.id}/fit.svg")
+
+
 def ask_an_idle_model(client: Client, place: Place) -> httpx.Response:
     place.publish(model="idle", active=False)
     return client.post("/models/idle/predict", {"x": 1})
@@ -77,7 +104,92 @@ def write_while_locked(client: Client, place: Place) -> httpx.Response:
         return client.post("/train", {})
 
 
+def send_file(client: Client, content: bytes | AsyncIterator[bytes] = b"a\n1\n") -> httpx.Response:
+    headers = {"Content-Type": "text/csv"}
+    return client.request("POST", "/datasets", content=content, headers=headers)
+
+
+def add_dataset(place: Place) -> str:
+    with place.database.write() as stores:
+        return stores.datasets.add(new_dataset(), NOW).id
+
+
+def delete_while_in_use(client: Client, place: Place) -> httpx.Response:
+    here = add_dataset(place)
+    with place.database.write() as stores:
+        stores.jobs.add(replace(new_job(), dataset=here), NOW)
+    return client.request("DELETE", f"/datasets/{here}")
+
+
+def send_one_too_many(client: Client, place: Place) -> httpx.Response:
+    add_dataset(place)
+    return send_file(client)
+
+
+def send_in_a_crowd(client: Client, place: Place) -> httpx.Response:
+    client.parts.uploads += 1
+    return send_file(client)
+
+
+def stall(client: Client, place: Place) -> httpx.Response:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield SECRET.encode()
+        await asyncio.sleep(0.5)
+        yield b"too late"
+
+    return send_file(client, chunks())
+
+
+def fill_the_disk(client: Client, place: Place) -> httpx.Response:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(service.datasets.intake, "RESERVE_BYTES", 2**62)
+        return send_file(client, SECRET.encode())
+
+
+def train_on_rows(place: Place) -> str:
+    """A job that read a dataset, whose file is gone."""
+    columns = tuple(replace(PROFILE.columns[0], name=name) for name in "ay")
+    with place.database.write() as stores:
+        data = stores.datasets.add(new_dataset(profile=Profile(3, columns)), NOW).id
+    columns_asked = {"source": "dataset", "dataset": data, "features": ["a"], "target": "y"}
+    new = new_job(split={"train": 1}, standardize=True)
+    spec = {**new.spec, "data": {**columns_asked, "categories": [], "missing": "refuse"}}
+    with place.database.write() as stores:
+        stores.jobs.add(replace(new, spec=spec, dataset=data), NOW)
+    job = place.claim()
+    with place.database.write() as stores:
+        stores.jobs.succeed(job.id, job.fence, 1, {}, Promotion(False, "…", None), NOW)
+    return job.id
+
+
+def draw_lost_rows(client: Client, place: Place) -> httpx.Response:
+    return client.get(f"/jobs/{train_on_rows(place)}/fit.svg")
+
+
+def draw_too_many_rows(client: Client, place: Place) -> httpx.Response:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(service.pictures, "MAX_DATASET_BYTES", 1)
+        return client.get(f"/jobs/{train_on_rows(place)}/fit.svg")
+
+
+def predict_the_unseen(client: Client, place: Place) -> httpx.Response:
+    painted = replace(line([1.0, 2.0]), feature_names=("c",), categories={"c": ("blue", "red")})
+    place.publish(painted, model="painted")
+    path = "/models/painted/versions/1/predict"
+    return client.post(path, {"rows": [{"c": SECRET}]})
+
+
 ERRORS: dict[str, Provoke] = {
+    "unseen_category": predict_the_unseen,
+    "dataset_unreadable": draw_lost_rows,
+    "picture_too_large": draw_too_many_rows,
+    "bad_file": lambda client, place: send_file(client, b""),
+    "dataset_not_found": lambda client, place: client.get(f"/datasets/{SECRET}"),
+    "dataset_in_use": delete_while_in_use,
+    "too_many_datasets": send_one_too_many,
+    "too_many_uploads": send_in_a_crowd,
+    "upload_stalled": stall,
+    "storage_full": fill_the_disk,
     "invalid_request": lambda client, place: client.post("/train", {"epochs": SECRET}),
     "idempotency_key_reused": reuse_a_key,
     "not_found": lambda client, place: client.get(f"/{SECRET}"),
@@ -89,6 +201,7 @@ ERRORS: dict[str, Provoke] = {
     "job_not_finished": draw_too_early,
     "version_active": lambda client, place: client.request("DELETE", "/models/default/versions/1"),
     "version_unloadable": activate_damaged,
+    "spec_unreadable": draw_what_is_not_installed,
     "nothing_to_roll_back": lambda client, place: client.post("/models/default/rollback"),
     "too_large": lambda client, place: client.post("/predict", SECRET * 10),
     "unsupported_media_type": lambda client, place: client.post(
@@ -100,7 +213,10 @@ ERRORS: dict[str, Provoke] = {
     "store_unavailable": write_while_locked,
 }
 
-RETRY = {"queue_full", "too_many_streams", "not_ready", "store_unavailable"}
+RETRY = {
+    *("queue_full", "too_many_streams", "too_many_uploads"),
+    *("not_ready", "store_unavailable"),
+}
 
 
 @pytest.mark.parametrize("code", ERRORS)
@@ -136,12 +252,18 @@ def test_statuses_are_those_of_the_contract() -> None:
         "model_not_found",
         "version_not_found",
         "job_not_found",
+        "dataset_not_found",
     }
-    assert by_status[HTTPStatus.CONFLICT] >= {"job_finished", "version_active"}
+    assert by_status[HTTPStatus.CONFLICT] >= {"job_finished", "version_active", "dataset_in_use"}
     assert by_status[HTTPStatus(413)] == {"too_large"}
     assert by_status[HTTPStatus(415)] == {"unsupported_media_type"}
-    assert by_status[HTTPStatus(422)] == {"invalid_request", "idempotency_key_reused"}
-    assert by_status[HTTPStatus(429)] == {"queue_full", "too_many_streams"}
+    assert by_status[HTTPStatus(408)] == {"upload_stalled"}
+    assert by_status[HTTPStatus(422)] == {
+        *("invalid_request", "idempotency_key_reused"),
+        *("bad_file", "unseen_category"),
+    }
+    assert by_status[HTTPStatus(429)] == {"queue_full", "too_many_streams", "too_many_uploads"}
+    assert by_status[HTTPStatus(507)] == {"storage_full"}
     assert by_status[HTTPStatus(503)] == {"not_ready", "store_unavailable"}
     assert by_status[HTTPStatus(500)] == {"internal_error"}
 
@@ -187,6 +309,8 @@ def test_there_is_nothing_at_other_addresses(empty_client: Client, path: str) ->
         ("PATCH", "/models/default", {"GET", "HEAD"}),
         ("POST", "/health", {"GET", "HEAD"}),
         ("POST", "/jobs", {"GET", "HEAD"}),
+        ("PUT", "/datasets", {"GET", "HEAD", "POST"}),
+        ("POST", f"/datasets/{'0' * 32}", {"GET", "HEAD", "DELETE"}),
         ("OPTIONS", "/params", {"GET", "HEAD"}),
         ("POST", "/models/default/versions/1", {"GET", "HEAD", "DELETE"}),
         ("HEAD", "/train", {"POST"}),
@@ -308,6 +432,10 @@ def test_an_unknown_job_is_not_found_wherever_it_is_named(empty_client: Client, 
 
 # ---- pointers ----
 
+DATASET = {"source": "dataset", "dataset": "x", "features": ["a"], "target": "b", "categories": []}
+MINE = {"kind": "mine", "width": "x"}
+"""An architecture that nobody here knows by name."""
+
 
 @pytest.mark.parametrize(
     ("location", "document", "pointer"),
@@ -316,6 +444,20 @@ def test_an_unknown_job_is_not_found_wherever_it_is_named(empty_client: Client, 
         (("epochs",), {"epochs": "x"}, "/epochs"),
         (("data", "points", "x", "numbers", 3), {"data": {"x": [1, 2, 3, "x"]}}, "/data/x/3"),
         (("data", "points", "x", "rows", 0, 1), {"data": {"x": [[1, "x"]]}}, "/data/x/0/1"),
+        # A member of a union that is called like a field of its own.
+        *(
+            (("data", "dataset", *rest), {"data": DATASET}, "/".join(("/data", *map(str, rest))))
+            for rest in (("dataset",), ("features", 0), ("target",), ("categories", 1))
+        ),
+        (("data", "dataset", "dataset"), {"data": {"source": "dataset"}}, "/data/dataset"),
+        (("architecture", "mine", "width"), {"architecture": MINE}, "/architecture/width"),
+        # In a row by name, every name is a feature's.
+        (
+            ("rows", 0, "colour", "number"),
+            {"rows": [{"kind": "colour", "colour": None}]},
+            "/rows/0/colour",
+        ),
+        (("rows", 1, "text", "text"), {"rows": [{}, {"text": "x" * 2000}]}, "/rows/1/text"),
         # A field that is called like a member of a union is a field where the body has it.
         (("rows", 0, "line"), {"rows": [{"line": "x"}]}, "/rows/0/line"),
         (("a/b", "c~d"), {"a/b": {"c~d": 1}}, "/a~1b/c~0d"),

@@ -85,11 +85,14 @@ def test_parameters_stand_beside_the_truth_and_the_optimum(
         "architecture": {"kind": "linear"},
         "feature_names": ["x"],
         "target_names": ["y"],
+        "categories": {},
+        "columns": ["x"],
         "state_dict": {"linear_layer.weight": [[2.0]], "linear_layer.bias": [1.0]},
+        "units": "raw",
         "weight": 2.0,
         "bias": 1.0,
         "truth": {"weight": 0.7, "bias": 0.3},
-        "least_squares": {"weight": 0.7, "bias": 0.3},
+        "least_squares": {"weight": 0.7, "bias": 0.3, "gap": None},
     }
 
 

@@ -37,6 +37,8 @@ def test_an_empty_object_queues_the_tutorials_line(empty_client: Client) -> None
         "seed": 42,
         "standardize": False,
         "early_stopping": None,
+        "schedule": {"kind": "constant"},
+        "clip_grad_norm": None,
         "start_from": "scratch",
         "promote": "if_better",
     }
@@ -44,6 +46,7 @@ def test_an_empty_object_queues_the_tutorials_line(empty_client: Client) -> None
     assert job["progress"] == {"epoch": 0, "epochs": 1000, "fraction": 0, "eta_seconds": None}
     for name in ("metrics", "version", "promotion", "error", "started_at", "finished_at"):
         assert job[name] is None
+    assert job["warnings"] == []
     assert job["created_at"].endswith("Z")
     assert job["links"]["cancel"] == f"/jobs/{job['id']}/cancel"
     assert empty_client.get(answer.headers["location"]).json() == job

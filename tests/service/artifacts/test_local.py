@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import service.artifacts.local
-from ml.artifact import MANIFEST, WEIGHTS, Bundle
+from ml.artifact import WEIGHTS, Bundle
 from ml.data.scaling import Scaling
 from ml.errors import CorruptArtifactError, MissingArtifactError
+from ml.manifest import MANIFEST
 from service.artifacts.local import LocalArtifacts
 from tests.service.making import PowerCutError, at_once, line, mlp
 

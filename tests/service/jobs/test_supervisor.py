@@ -406,6 +406,16 @@ def test_a_sweep_takes_old_orphans_and_nothing_else(
     }
 
 
+def test_a_sweep_takes_files_of_no_dataset(settings: Settings, supervisor: Supervisor) -> None:
+    orphan, upload = settings.datasets_dir / ("f" * 32), settings.datasets_dir / ".unfinished-young"
+    for folder in (orphan, upload):
+        folder.mkdir(parents=True)
+    long_ago = time.time() - ORPHAN_SECONDS - 60
+    os.utime(orphan, (long_ago, long_ago))
+    supervisor.step(0)
+    assert names(settings.datasets_dir) == {upload.name}
+
+
 def test_sweeps_come_once_in_a_while_and_not_during_a_stop(
     place: Place, settings: Settings, supervisor: Supervisor
 ) -> None:

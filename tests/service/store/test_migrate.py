@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -20,7 +22,7 @@ from service.errors import StoreUnavailableError
 from service.store.database import Database
 from service.store.migrate import HEAD, migrate
 from service.store.tables import metadata
-from tests.service.making import FORKSERVER, NOW, new_job, write_locked
+from tests.service.making import FORKSERVER, NOW, new_dataset, new_job, write_locked
 
 
 @pytest.fixture
@@ -73,7 +75,8 @@ def test_migrations_make_the_constraints_of_the_code(
     query = text("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%' ORDER BY name")
     with by_code.connect() as other:
         counted = other.execute(query).scalars().all()
-    assert connection.execute(query).scalars().all() == counted == ["deployment_moves", "jobs"]
+    wanted = ["datasets", "deployment_moves", "jobs"]
+    assert connection.execute(query).scalars().all() == counted == wanted
     by_code.dispose()
 
 
@@ -147,6 +150,98 @@ def test_downgrades_lead_back_to_nothing(empty_url: str, connection: Connection)
     connection.commit()
     migrate(empty_url)
     assert tables(connection) == {*metadata.tables, "alembic_version"}
+
+
+def rows_of_0001(connection: Connection) -> None:
+    """A job, its event and versions of every kind of data, as revision 0001 wrote them."""
+    line = {"source": "line", "weight": 0.7, "bias": 0.3}
+    flat = {"source": "points", "x": [1.0, 2.0], "y": [1.0, 2.0]}
+    wide = {"source": "points", "x": [[1.0, 2.0]], "y": [[1.0, 2.0, 3.0]], "feature_names": None}
+    named = {**wide, "feature_names": ["a", "b"], "target_names": ["c", "d", "e"]}
+    job = {
+        "id": "j" * 32,
+        "model": "default",
+        "origin": "api",
+        "state": "succeeded",
+        "spec": json.dumps({"data": line, "epochs": 10}),
+        **dict.fromkeys(("attempt", "fence", "events"), 1),
+        "cancel_requested": False,
+        **dict.fromkeys(("epoch", "epochs"), 10),
+        "metrics": json.dumps({"train_loss": 0.5}),
+        "created_at": "2026-03-01 12:00:00.000000",
+    }
+    insert(connection, "jobs", job)
+    event = {
+        "job_id": "j" * 32,
+        "seq": 1,
+        "fence": 1,
+        "kind": "state",
+        "data": '{"state": "queued"}',
+    }
+    insert(connection, "job_events", {**event, "at": job["created_at"]})
+    insert(connection, "models", {"name": "m", "last_version": 4, "created_at": job["created_at"]})
+    for number, data in enumerate((line, flat, wide, named), start=1):
+        version = {
+            "model": "m",
+            "number": number,
+            "job_id": f"{number:032}",
+            "origin": "api",
+            "artifact": "a" * 64,
+            "spec": json.dumps({"data": data}),
+            "metrics": "{}",
+            "data_sha256": "d" * 64,
+            "environment": "{}",
+            "created_at": job["created_at"],
+        }
+        insert(connection, "versions", version)
+    connection.commit()
+
+
+def insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
+    names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
+    connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({marks})"), row)
+
+
+@pytest.fixture
+def of_0001(connection: Connection) -> Connection:
+    command.upgrade(config(connection), "0001")
+    connection.commit()
+    rows_of_0001(connection)
+    return connection
+
+
+def test_rows_of_0001_are_kept_and_their_columns_named(empty_url: str, of_0001: Connection) -> None:
+    migrate(empty_url)
+    database = Database(empty_url)
+    with database.write() as stores:
+        job = stores.jobs.get("j" * 32)
+        assert (job.state, job.metrics, job.epochs) == ("succeeded", {"train_loss": 0.5}, 10)
+        assert (job.dataset, job.warnings) == (None, [])
+        assert [event.data for event in stores.jobs.events(job.id, 0, 9)] == [{"state": "queued"}]
+        versions = [stores.versions.get("m", number) for number in range(1, 5)]
+        assert [(v.feature_names, v.target_names) for v in versions] == [
+            (["x"], ["y"]),
+            (["x"], ["y"]),
+            (["x1", "x2"], ["y1", "y2", "y3"]),
+            (["a", "b"], ["c", "d", "e"]),
+        ]
+        assert all(version.warnings == [] for version in versions)
+        assert stores.jobs.add(new_job(), NOW).number == job.number + 1
+        assert stores.datasets.add(new_dataset(), NOW).number == 1
+    database.close()
+
+
+def test_rows_of_0001_survive_the_way_back(empty_url: str, of_0001: Connection) -> None:
+    def rows() -> list[Any]:
+        tables = ("jobs", "job_events", "models", "versions")
+        return [of_0001.execute(text(f"SELECT * FROM {t} ORDER BY 1, 2")).all() for t in tables]
+
+    before = rows()
+    of_0001.commit()
+    migrate(empty_url)
+    command.downgrade(config(of_0001), "0001")
+    of_0001.commit()
+    assert rows() == before
 
 
 def test_a_database_that_cannot_be_opened_is_named_as_the_reason(tmp_path: Path) -> None:

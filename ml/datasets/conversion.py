@@ -1,0 +1,72 @@
+"""The grammar of `cells.py` as polars expressions over columns that were read as text.
+
+Every cast is strict: a cell that does not fit ends the reading there.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ml.datasets.cells import BLANKS, MARKERS
+from ml.datasets.inference import ColumnPlan
+from ml.datasets.named import exactly
+from ml.datasets.options import Decimal
+
+_DAY = "^([0-9]{4}-[0-9]{2}-[0-9]{2})$"
+_MINUTE = "^(.{10}[T ][0-9]{2}:[0-9]{2})(Z|[+-][0-9]{2}:[0-9]{2})?$"
+_NO_ZONE = r"^(.{10}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?)$"
+
+
+def parsed(plan: ColumnPlan) -> pl.Expr:
+    """A column that polars' parser read in its own type (see `native_type`)."""
+    column = exactly(plan.name)
+    return column.fill_nan(None) if plan.has_nan else column
+
+
+def converted(plan: ColumnPlan, decimal: Decimal) -> pl.Expr:
+    """A column that was read as text, in its type."""
+    raw = exactly(plan.name)
+    if plan.type == "text":
+        return pl.when(raw.str.strip_chars(BLANKS) != "").then(raw).alias(plan.name)
+    cell = raw.str.strip_chars(BLANKS) if plan.is_loose else raw
+    is_missing = cell == ""
+    if plan.is_loose:
+        is_missing |= cell.str.to_lowercase().is_in(MARKERS)
+    elif plan.marker:
+        is_missing |= cell == plan.marker
+    return _cast(pl.when(~is_missing).then(cell), plan, decimal).alias(plan.name)
+
+
+def is_native(plan: ColumnPlan) -> bool:
+    """Whether polars' own parser may read the column: it agrees with the grammar on its cells."""
+    return not plan.is_loose and plan.type in ("number", "integer", "boolean")
+
+
+def native_type(plan: ColumnPlan) -> type[pl.DataType]:
+    """What polars' parser reads the column as, where it need not be converted."""
+    return pl.Boolean if plan.type == "boolean" else pl.Float64
+
+
+def _cast(cell: pl.Expr, plan: ColumnPlan, decimal: Decimal) -> pl.Expr:
+    if plan.type == "boolean":
+        lower = cell.str.to_lowercase()
+        return lower.replace_strict({"true": True, "false": False}, return_dtype=pl.Boolean)
+    if plan.type == "date":
+        return date_of(cell) if plan.is_loose else _day(cell)
+    if decimal == "comma":
+        # A point makes it unreadable, on purpose: 1.234 may have been meant as 1234.
+        cell = cell.str.replace_all(".", "?", literal=True).str.replace(",", ".", literal=True)
+    return cell.cast(pl.Float64).fill_nan(None)
+
+
+def date_of(cell: pl.Expr) -> pl.Expr:
+    """Any date of the grammar, as a moment in UTC to the microsecond; without a zone it is UTC."""
+    whole = cell.str.replace(_DAY, "${1}T00:00").str.replace(_MINUTE, "${1}:00${2}")
+    moment = whole.str.replace(_NO_ZONE, "${1}Z")
+    return moment.str.to_datetime("%+", time_unit="us", time_zone="UTC")
+
+
+def _day(cell: pl.Expr) -> pl.Expr:
+    # The parser would take a month of one digit as well.
+    is_whole = cell.is_null() | (cell.str.len_bytes() == len("2024-01-31"))
+    return pl.when(is_whole).then(cell).otherwise(pl.lit("?")).str.to_date("%Y-%m-%d")

@@ -1,0 +1,91 @@
+"""A CSV file becomes rows: polars reads it, and what it refuses is searched for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from ml.datasets.columns import UnfitError
+from ml.datasets.conversion import converted, is_native, native_type, parsed
+from ml.datasets.inference import ColumnPlan
+from ml.datasets.layout import Layout, read_layout
+from ml.datasets.options import ReadOptions
+from ml.datasets.profile import Profile
+from ml.datasets.ragged import has_bad_end, has_short_row
+from ml.datasets.records import ends_in_empty_line
+from ml.datasets.search import find_fault
+from ml.datasets.stream import RowsWriter, UnreadableError
+from ml.datasets.tally import Tally
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to have polars read the file."""
+
+    columns: tuple[ColumnPlan, ...]
+    is_swift: bool = False
+    """Whether the last column is taken to have no missing cell. polars fills a row that ends early
+    and an empty line with nulls, so there are neither; a null there ends the attempt."""
+
+
+def read_csv(source: Path, writer: RowsWriter, options: ReadOptions) -> Profile:
+    """Write the rows of a CSV file with ``writer``.
+
+    The first rows tell which of three attempts comes first; where it fails, a slower one follows:
+
+    - swift: polars' own parser, where it and our grammar agree;
+    - checked: the same, with a look for empty rows and for rows that end early;
+    - patient: all columns read as text, and converted by the grammar. It takes twice as long, and
+      is for what the first rows did not show, such as a second marker of missing cells.
+
+    Raises:
+        BadFileError: a row cannot be used, by line and column; or the file as a whole.
+    """
+    layout = read_layout(source, options)
+    if layout.is_flawed or has_bad_end(source, layout.delimiter, len(layout.columns)):
+        raise find_fault(source, layout)
+    checked = Attempt(layout.columns)
+    patient = Attempt(tuple(replace(column, is_loose=True) for column in layout.columns))
+    attempts = [checked, patient]
+    if not layout.columns[-1].has_gaps and not ends_in_empty_line(source):
+        attempts.insert(0, replace(checked, is_swift=True))
+    while attempts:
+        attempt = attempts.pop(0)
+        required = layout.names[-1] if attempt.is_swift else None
+        tally = Tally([(c.name, c.type) for c in layout.columns], options, required)
+        try:
+            writer.write(_rows(source, layout, attempt), tally)
+            profile = tally.finish()
+        except (UnreadableError, UnfitError):
+            if attempt.is_swift and not tally.has_gap:
+                attempts = [patient]
+            continue
+        is_suspect = not attempt.is_swift and profile.columns[-1].nulls > 0
+        if is_suspect and has_short_row(source, layout.delimiter, len(layout.columns)):
+            break
+        return profile
+    raise find_fault(source, layout)
+
+
+def _rows(source: Path, layout: Layout, attempt: Attempt) -> pl.LazyFrame:
+    """The rows in their types; those without any value are left out."""
+    columns = attempt.columns
+    native = {c.name: native_type(c) for c in columns if is_native(c)}
+    rows = pl.scan_csv(
+        source,
+        schema={c.name: native.get(c.name, pl.String) for c in columns},
+        separator=layout.delimiter,
+        has_header=False,
+        skip_lines=layout.first_line - 1,
+        empty_string_is_null=False,
+        null_values={c.name: c.marker for c in columns if c.name in native and c.marker} or None,
+        glob=False,
+    )
+    rows = rows.select(
+        parsed(c) if c.name in native else converted(c, layout.decimal) for c in columns
+    )
+    if attempt.is_swift:
+        return rows
+    return rows.filter(pl.any_horizontal(pl.all().is_not_null()))

@@ -1,0 +1,130 @@
+"""The rows of a CSV file one by one, with the line that each begins at: slow, and strict.
+
+polars reads the file; this reads its first rows, to see what it holds, and, where polars gives up,
+the rows up to the one at fault. It keeps to RFC 4180, with LF or CRLF, in bounded memory.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from ml.datasets.cells import BLANKS
+from ml.errors import BadFileError
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""Of one line, and of one cell: whoever has longer ones forgot a quotation mark."""
+
+BOM = b"\xef\xbb\xbf"
+
+
+class Lines:
+    """The physical lines of a file as text that ends in LF, counted from 1."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.number = 0
+        """The line given last."""
+        self.quotes = 0
+        """Quotation marks given since the caller last set it to 0."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(MAX_LINE_BYTES + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if self.number == 1:
+            line = line.removeprefix(BOM)
+        self.quotes += line.count(b'"')
+        return decode_line(line, self.number)
+
+
+def decode_line(line: bytes, number: int) -> str:
+    """The line as text, its end as LF.
+
+    Raises:
+        BadFileError: it is not UTF-8, holds NUL, or is longer than `MAX_LINE_BYTES`.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        most = MAX_LINE_BYTES // 2**20
+        raise BadFileError(f"line {number}: longer than {most} MiB", number)
+    if b"\0" in line:
+        message = f"line {number}: a NUL byte, which no text has: save the file as UTF-8"
+        raise BadFileError(message, number)
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        message = (
+            f"line {number}: byte {error.start + 1} of the line is not UTF-8: "
+            "save the file as UTF-8 (it may be Latin-1 or Windows-1252)"
+        )
+        raise BadFileError(message, number) from error
+    return text[:-2] + "\n" if text.endswith("\r\n") else text
+
+
+def records(source: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The line that each row begins at, and its cells; the header is the first. Lines without any
+    character are left out.
+
+    Raises:
+        BadFileError: a line is not UTF-8 text, or quotation marks do not pair as they must.
+    """
+    csv.field_size_limit(MAX_LINE_BYTES)
+    with source.open("rb") as file:
+        lines = Lines(file)
+        rows = csv.reader(lines, delimiter=delimiter, strict=True)
+        while True:
+            begins = lines.number + 1
+            lines.quotes = 0
+            try:
+                cells = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise _broken(error, begins, lines.number) from error
+            if lines.quotes % 2:
+                raise BadFileError(
+                    f"line {begins}: a quotation mark inside a cell that does not begin with one: "
+                    "put the cell in quotation marks and write this one twice",
+                    begins,
+                )
+            if cells:
+                yield begins, cells
+
+
+def is_empty(cells: list[str]) -> bool:
+    """Whether no cell holds more than blanks."""
+    return not any(cell.strip(BLANKS) for cell in cells)
+
+
+def _broken(error: csv.Error, begins: int, line: int) -> BadFileError:
+    reason = str(error)
+    if "expected after" in reason:
+        message = (
+            f"line {line}: text after the closing quotation mark of a cell: "
+            "a quotation mark inside a cell is written twice"
+        )
+        return BadFileError(message, line)
+    if "new-line character" in reason:
+        message = f"line {line}: a carriage return inside the line: end lines with LF or CRLF"
+        return BadFileError(message, line)
+    message = (
+        f"line {begins}: a quotation mark in the row that begins here is never closed: "
+        "a quotation mark inside a cell is written twice"
+    )
+    return BadFileError(message, begins)
+
+
+def ends_in_empty_line(source: Path) -> bool:
+    """Whether the last line of the file holds nothing but blanks, or there are several ends."""
+    with source.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 4096))
+        last = file.read()
+    lines = last.removesuffix(b"\n").split(b"\n")
+    return not lines[-1].strip()
