@@ -18,6 +18,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -27,7 +28,7 @@ from safetensors.torch import load as safetensors_load
 from safetensors.torch import save as safetensors_save
 from torch import nn
 
-from ml.data.encoding import encoded_names
+from ml.data.encoding import Categories, encoded_names
 from ml.data.scaling import Range, Scaling, relative_scaling
 from ml.errors import (
     ArchitectureError,
@@ -269,12 +270,16 @@ def load_state_dict(module: nn.Module, path: Path) -> None:
 
 
 def require_fit(
-    bundle: Bundle, architecture: ArchitectureBase, features: int, targets: int
+    bundle: Bundle,
+    architecture: ArchitectureBase,
+    features: int,
+    targets: int,
+    categories: Categories = MappingProxyType({}),
 ) -> None:
     """Check that a training may start from ``bundle``.
 
     Raises:
-        InputError: another architecture or shape.
+        InputError: another architecture or shape, or other words in a category.
     """
     if not bundle.fits(architecture, features, targets):
         has = f"{bundle.architecture.kind} with {len(bundle.column_names)} features"
@@ -283,3 +288,7 @@ def require_fit(
             f"{architecture.kind} with {features} and {targets}"
         )
         raise InputError(message)
+    for name in {**bundle.categories, **categories}:
+        if tuple(bundle.categories.get(name, ())) != tuple(categories.get(name, ())):
+            # As many columns, that mean something else.
+            raise InputError(f"cannot start from a model that knows other words in category {name}")

@@ -139,7 +139,8 @@ class Fit:
             check_architecture(architecture, self._features, self._targets)
         model = build_model(architecture, self._features, self._targets)
         if start_from is not None:
-            require_fit(start_from, architecture, self._features, self._targets)
+            categories = self.parts.train.categories
+            require_fit(start_from, architecture, self._features, self._targets, categories)
             model.load_state_dict(start_from.state_for(self._scaling))
         self._dtypes = {key: values.dtype for key, values in model.state_dict().items()}
         # L-BFGS compares losses that differ by next to nothing: in float32 it stalls far from the

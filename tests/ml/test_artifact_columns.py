@@ -12,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.artifact import Bundle, artifact_id, decode, encode
+from ml.artifact import Bundle, artifact_id, decode, encode, require_fit
 from ml.data.scaling import Range
-from ml.errors import CorruptArtifactError
+from ml.errors import CorruptArtifactError, InputError
 from ml.manifest import MANIFEST
 from ml.predictor import Predictor
 from ml.spec.model import LinearSpec, MlpSpec
@@ -143,6 +143,24 @@ def test_a_forged_manifest_is_refused(change: Change) -> None:
     assert decode(_forged(lambda manifest: None)).booleans == ("x2",)
     with pytest.raises(CorruptArtifactError):
         decode(_forged(change))
+
+
+def test_a_training_starts_from_the_same_words_only() -> None:
+    houses = _houses()
+    require_fit(houses, LinearSpec(), 5, 1, {"x1": WORDS})
+    # A list as it comes from JSON is no other vocabulary.
+    require_fit(houses, LinearSpec(), 5, 1, {"x1": list(WORDS)})
+    others: list[dict[str, tuple[str, ...]]] = [
+        {"x1": ("blue", "green", "pink")},
+        {"x1": ("green", "blue", "red")},
+        {"x0": WORDS},
+        {},
+    ]
+    for categories in others:
+        with pytest.raises(InputError, match="knows other words in category x"):
+            require_fit(houses, LinearSpec(), 5, 1, categories)
+    with pytest.raises(InputError, match="knows other words in category x1"):
+        require_fit(bundle(LinearSpec(), 5), LinearSpec(), 5, 1, {"x1": WORDS})
 
 
 def test_the_same_count_of_other_words_is_no_less_an_artifact() -> None:

@@ -374,6 +374,17 @@ def test_a_retrain_with_other_columns_is_not_promoted_by_itself(empty_client: Cl
         assert "has other features or targets" in job["promotion"]["reason"]
 
 
+def test_the_first_dataset_takes_the_place_of_the_bootstrap_line(
+    empty_client: Client, place: Place
+) -> None:
+    place.publish(line(), origin="bootstrap")
+    job = trained(empty_client, coloured(send(empty_client, houses())), "default")
+    assert job["promotion"] == {
+        "promoted": True,
+        "reason": "version 1 is the bootstrap line and takes other rows",
+    }
+
+
 def test_a_training_goes_on_from_the_active_version(empty_client: Client) -> None:
     dataset = send(empty_client, houses())
     first = trained(empty_client, coloured(dataset))
@@ -400,6 +411,16 @@ def test_a_training_cannot_go_on_from_a_version_of_other_words(empty_client: Cli
     assert (job["state"], job["attempt"]) == ("failed", 1)
     assert job["error"]["code"] == "invalid_input"
     assert "cannot start from linear with 5 features" in job["error"]["message"]
+
+
+def test_as_many_words_are_not_the_same_words(empty_client: Client) -> None:
+    # The weight of green would become that of pink, without a word.
+    trained(empty_client, coloured(send(empty_client, houses())))
+    other = send(empty_client, houses(60, ("blue", "pink", "red")))
+    job = train(empty_client, coloured(other), start_from="active")
+    assert (job["state"], job["error"]["code"]) == ("failed", "invalid_input")
+    assert "category colour" in job["error"]["message"]
+    assert "pink" not in job["error"]["message"]
 
 
 def test_a_training_with_words_cannot_go_on_from_numbers(empty_client: Client) -> None:

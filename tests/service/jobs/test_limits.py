@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ml.datasets.profile import Column, Profile
+from ml.spec.dataset import DATASETS
 from service.errors import InvalidRequestError
 from service.jobs.limits import check_limits
 from service.schemas.training import TrainRequest
 from service.settings import Settings
+from tests.service.making import PROFILE
 
 TEN_POINTS = {"source": "points", "x": list(range(10)), "y": list(range(10))}
 MLP = {"kind": "mlp", "hidden": [3, 4]}
@@ -49,6 +53,35 @@ def test_a_training_passes_at_the_bound_and_is_refused_one_above_it(
     assert what in fault.detail
     assert f"{figure} " in fault.detail
     assert f"at most {figure - 1} allowed" in fault.detail
+
+
+def test_a_dataset_is_held_to_its_own_bound_of_rows_and_to_the_work_like_all() -> None:
+    column = PROFILE.columns[0]
+    profile = Profile(1000, (column, replace(column, name="y")))
+    data = {"source": "dataset", "dataset": "0" * 32, "target": "y"}
+    request = TrainRequest.model_validate(
+        {"data": data, "epochs": 5}, context={DATASETS: lambda dataset: profile}
+    )
+    check_limits(request, bounded(max_rows=1, max_work=5 * 800 * 2))
+    with pytest.raises(InvalidRequestError) as caught:
+        check_limits(request, bounded(max_work=5 * 800 * 2 - 1))
+    assert [fault.pointer for fault in caught.value.faults] == ["/epochs"]
+
+
+def test_each_word_of_a_category_is_a_parameter() -> None:
+    words = tuple(f"w{i:03}" for i in range(300))
+    column = PROFILE.columns[0]
+    town = Column("town", "text", 0, 300, "w000", "w299", None, None, words)
+    data = {"source": "dataset", "dataset": "0" * 32, "target": "area", "categories": ["town"]}
+    request = TrainRequest.model_validate(
+        {"data": data}, context={DATASETS: lambda dataset: Profile(1000, (column, town))}
+    )
+    check_limits(request, bounded(max_parameters=301))
+    with pytest.raises(InvalidRequestError) as caught:
+        check_limits(request, bounded(max_parameters=300))
+    assert [fault.detail for fault in caught.value.faults] == [
+        "301 parameters asked, at most 300 allowed"
+    ]
 
 
 def test_every_bound_that_is_broken_is_named() -> None:
