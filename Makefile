@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench container clean
+.PHONY: help install run test faults check format bench container clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -23,6 +23,9 @@ run: $(VENV)/installed ## start the service on http://127.0.0.1:8000 with SQLite
 
 test: $(VENV)/installed ## run the tests
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/installed ## kill, fill and break it for two hours; figures go to docs/reliability.md
+	FAULTS=$${FAULTS:-long} $(BIN)/python -m pytest -m faults tests/faults
 
 check: $(VENV)/installed ## lints and types
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@
      +- DeviceUnavailableError  the device asked for does not exist here
      +- DivergedError           training left the finite numbers, or all sense
      +- CancelledError          the caller closed the run before its end
+     +- CheckpointError         a checkpoint is damaged, or of another training
      +- PluginError             an installed package brings an architecture that cannot be used
      +- ArchitectureError       a module is not what its spec says, or cannot be trained and kept
      +- InputError              rows given for prediction do not fit the model; carries the position
@@ -61,6 +62,12 @@ class CancelledError(MLError):
     """The run was closed before its end."""
 
     code = "cancelled"
+
+
+class CheckpointError(MLError):
+    """A checkpoint is damaged, or of another training than the one that is to go on."""
+
+    code = "checkpoint_unusable"
 
 
 class PluginError(MLError):

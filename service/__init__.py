@@ -3,6 +3,7 @@
 settings        what the environment may say
 entities        jobs, versions, deployments as plain frozen records
 errors          what can go wrong, with stable codes; HTTP statuses live in api/errors.py
+durable         folders that are still there after a power cut
 schemas/        wire types
 store/          the only rooms that know SQL
 artifacts/      the only rooms that know bytes at rest

@@ -40,6 +40,7 @@ def serve() -> None:
 
 def _serve(settings: Settings) -> int:
     from ml.errors import PluginError
+    from service.durable import make_folder
     from service.errors import StoreUnavailableError
     from service.processes.launch import ForkLauncher, choose_launcher
     from service.processes.parent import Parent, listen, run_parent
@@ -57,7 +58,7 @@ def _serve(settings: Settings) -> int:
         return 1
     try:
         listener = listen(settings.host, settings.port)
-        settings.artifacts_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.artifacts_dir)
         migrate(settings.sqlalchemy_url)
     except OSError as error:
         typer.echo(f"cannot start: {error}", err=True)

@@ -60,7 +60,8 @@ class Job:
     attempt: int
     fence: int
     """Grows with every claim; a write that carries an older one is refused."""
-    lease_until: datetime | None
+    beat: int
+    """Grows whenever its lease is renewed."""
     cancel_requested: bool
     epoch: int
     epochs: int
@@ -183,3 +184,5 @@ class Worker:
     """The newest deployment it has dealt with: loaded, or failed to load."""
     failure: str | None
     seen_at: datetime
+    loaded: tuple[str, ...] = ()
+    """The artifact of each version in its memory."""

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     """Folder for the SQLite file, the artifacts and the datasets."""
     database_url: str | None = None
-    """SQLAlchemy URL; a SQLite file in the data folder where not given."""
+    """SQLAlchemy URL, as `postgresql+psycopg://…`; without, a SQLite file in the data folder."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where models are trained and served; auto takes cuda, else mps, else cpu."""
     bootstrap: bool = True
@@ -85,8 +85,20 @@ class Settings(BaseSettings):
 
     max_attempts: Positive = 3
     """How often one job is started before a crash makes it fail."""
+    retry_seconds: Annotated[float, Field(ge=0, le=3600)] = 1
+    """Rest of a job before its second attempt; four times as long before each further one."""
+    train_concurrency: Annotated[int, Field(ge=1, le=256)] = 1
+    """Jobs that one supervisor runs at once."""
     lease_seconds: Annotated[float, Field(ge=1, le=86_400)] = 10
     """A running job that has not been heard of for so long is given to another process."""
+    stall_seconds: Annotated[float, Field(ge=1, le=604_800)] = 600
+    """A training without any progress for so long is killed; more than its longest step takes."""
+    checkpoint_seconds: Seconds = 5
+    """Shortest time between two checkpoints of a training; less often where they take long."""
+    keep_versions: Annotated[int, Field(ge=0)] = 0
+    """Newest versions of each model that are kept, beside those in use; 0 keeps all."""
+    keep_jobs_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """Days after which a job that has ended is deleted with its curve; 0 keeps all."""
     train_memory_bytes: Positive = 1024**3
     """Memory that the rows of a training may take; those of a larger dataset are read from disk."""
     train_threads: Positive = 1
@@ -114,6 +126,11 @@ class Settings(BaseSettings):
     def scratch_dir(self) -> Path:
         """Where trainings put what they need until they end."""
         return self.data_dir.absolute() / "scratch"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """Where running jobs keep what they go on from."""
+        return self.data_dir.absolute() / "checkpoints"
 
     @property
     def datasets_dir(self) -> Path:

@@ -14,6 +14,12 @@
     evaluate        metrics in raw units
     optimum         the least-squares optimum, and how far a model is from it
     caveats         what a person should know of a training, in words
+    sense           whether what came out makes sense
+    environment     what the numbers of a training depend on beside its spec
+    state           tensors and random numbers, as a training that goes on has to find them
+    place           where a training is between two steps
+    stopping        early stopping
+    checkpoint      a training as bytes, from which it goes on elsewhere
     fit             one training from spec to result, turned step by step
 
 Axes: N rows, F features, T targets, B rows of one batch.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import platform
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple, dataclass
+from functools import cached_property
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -18,45 +16,24 @@ from ml.data.scaling import Range, Scaling, fit_range, fit_scaling
 from ml.data.sources import load_parts
 from ml.data.split import Parts
 from ml.data.table import Rows, Truth
-from ml.errors import DivergedError, OverflowedError
+from ml.errors import CheckpointError, DivergedError, OverflowedError
 from ml.models.architecture import StateDict
-from ml.models.build import build_model, can_fold, line_of
+from ml.models.build import build_model, line_of
 from ml.models.check import check_architecture
 from ml.predictor import Predictor
 from ml.spec.dataset import DatasetSpec
 from ml.spec.model import BUILT_IN
 from ml.spec.training import TrainingSpec
 from ml.training.caveats import Outcome, caveats
+from ml.training.checkpoint import Checkpoint, identity
+from ml.training.environment import Environment, environment
 from ml.training.evaluate import Tally
-from ml.training.loop import Budget, Loop, Point, Progress, check_finite
-from ml.training.losses import build_loss
+from ml.training.loop import Budget, Loop, Point, Progress
+from ml.training.losses import build_loss, check_finite
 from ml.training.optimizers import build_optimizer
 from ml.training.optimum import Gap, LeastSquares, least_squares
 from ml.training.parts import AnyPart, make_part
-
-ABSURD = 100
-"""A training that ends with so many times the loss of always answering 0, and twice the loss that
-it began with, took too large steps, even where each number stayed finite: L1 swings for ever
-instead of overflowing."""
-
-
-RAW_GAP_ROWS = 10_000
-"""Training rows on which the state_dict in raw units is compared with the service."""
-
-
-@dataclass(frozen=True)
-class Environment:
-    """What the numbers of a training depend on beside its spec."""
-
-    torch: str
-    numpy: str
-    python: str
-    device: str
-    threads: int
-    dtype: str
-    """Of the parameters while they were trained."""
-    streamed: bool
-    """Whether the rows were read from disk block by block."""
+from ml.training.sense import check_sense, raw_gap
 
 
 @dataclass(frozen=True)
@@ -85,10 +62,13 @@ class Fitted:
 class Fit:
     """A training that is prepared; iterate over it, then ask for its ``result``.
 
+    With ``resume`` it goes on from there, and ``start_from`` is not looked at.
+
     Raises, while made:
         DataError: the rows cannot be used as asked.
         InputError: ``start_from`` has another architecture or other shapes than the model.
         PluginError, ArchitectureError: an architecture that a package brings cannot be trained.
+        CheckpointError: ``resume`` is of another training, or was made elsewhere.
     Raises, while iterated or asked for its result:
         DivergedError: a loss, a metric or a parameter is no longer finite, or the loss is absurd.
     """
@@ -99,6 +79,7 @@ class Fit:
         device: torch.device,
         start_from: Bundle | None = None,
         files: DatasetFiles | None = None,
+        resume: Checkpoint | None = None,
     ) -> None:
         self.spec = spec
         self.device = device
@@ -112,7 +93,7 @@ class Fit:
         self._optimum = least_squares(train, statistics) if spec.architecture.linear else None
         # Seeded twice, as the tutorial does: before the parameters are drawn and before the loop.
         torch.manual_seed(spec.seed)
-        self._model = self._new_model(start_from)
+        self._model = self._new_model(None if resume else start_from)
         torch.manual_seed(spec.seed)
         self._loop = Loop(
             model=self._model,
@@ -132,6 +113,40 @@ class Fit:
             ),
         )
         self._curve: list[Point] = []
+        if resume is not None:
+            self._go_on_from(resume)
+
+    def _go_on_from(self, checkpoint: Checkpoint) -> None:
+        checkpoint.require(self._identity)
+        try:
+            self._loop.load_state(checkpoint.state["loop"])
+            self._curve += [Point(*values) for values in checkpoint.state["curve"]]
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            # Whole, but not as this version of Refit keeps it.
+            raise CheckpointError(f"it holds something else: {error!r}") from error
+
+    @property
+    def curve(self) -> tuple[Point, ...]:
+        """The points so far, with those made before the checkpoint that this goes on from."""
+        return tuple(self._curve)
+
+    def checkpoint(self) -> Checkpoint:
+        """All that another `Fit` of the same spec needs to go on from here to the same bits, on
+        the CPU; for before the iteration, or at any `Progress`. Taking it changes nothing."""
+        curve = [astuple(point) for point in self._curve]
+        return Checkpoint(self._identity, {"loop": self._loop.state(), "curve": curve})
+
+    def checkpoint_bytes(self) -> int:
+        """About how large a checkpoint is."""
+        return self._loop.state_bytes()
+
+    @cached_property
+    def _environment(self) -> Environment:
+        return environment(self.device, self._dtype, isinstance(self.parts.train, RowFile))
+
+    @cached_property
+    def _identity(self) -> Mapping[str, str]:
+        return identity(self.spec, self._loaded.sha256, self._environment)
 
     def _new_model(self, start_from: Bundle | None) -> nn.Module:
         architecture, is_ours = self.spec.architecture, type(self.spec.architecture) in BUILT_IN
@@ -177,7 +192,7 @@ class Fit:
         for key, values in state.items():
             if not bool(values.isfinite().all()):
                 raise DivergedError(f"the parameter {key} is not finite")
-        self._check_sense()
+        check_sense(self._loop, self._curve)
         train, data = self.parts.train, self.spec.data
         bundle = Bundle(
             architecture=self.spec.architecture,
@@ -196,7 +211,7 @@ class Fit:
             optimum=self._optimum,
             gap=gap,
             converged=self._loop.converged or self.spec.optimizer.kind != "lbfgs",
-            raw_gap=self._raw_gap(bundle),
+            raw_gap=raw_gap(bundle, train, self.device),
             targets_vary=metrics["train_r2"] is not None,
         )
         return Fitted(
@@ -214,15 +229,7 @@ class Fit:
                 "test": len(self.parts.test),
                 "left_out": self._loaded.dropped_rows,
             },
-            environment=Environment(
-                torch=torch.__version__,
-                numpy=np.__version__,
-                python=platform.python_version(),
-                device=str(self.device),
-                threads=torch.get_num_threads(),
-                dtype=str(self._dtype).removeprefix("torch."),
-                streamed=isinstance(train, RowFile),
-            ),
+            environment=self._environment,
             best_epoch=self._loop.best_epoch,
         )
 
@@ -232,26 +239,6 @@ class Fit:
             return optimum
         line = line_of(bundle.architecture, bundle.state_for(optimum.scaling))
         return optimum if line is None else optimum.nearest_to(line.weight_TF)
-
-    def _check_sense(self) -> None:
-        """Refuse a model that training made absurd.
-
-        Raises:
-            DivergedError: it ended far worse than it began, and than one that always answers 0.
-        """
-        train = self._loop.train
-        losses = [self._loop.loss_of(train) or 0.0]
-        if self._loop.best_epoch is None:
-            # Steps that are too large may swing back to where they began just at the end.
-            losses.append(self._curve[-1].train_loss)
-        ended, began = max(losses), self._curve[0].train_loss
-        of_zero = sum(
-            float(self._loop.loss(torch.zeros_like(y_NT), y_NT)) * (len(y_NT) / len(train))
-            for _, y_NT in train.blocks()
-        )
-        # 1: where y is all 0, or tiny, a loss below that is still no sign of large steps.
-        if ended > max(ABSURD * max(of_zero, 1.0), 2 * began):
-            raise DivergedError(f"the train loss began at {began:.3g} and ended at {ended:.3g}")
 
     def _metrics(self, predictor: Predictor) -> tuple[dict[str, float | None], float | None]:
         """The metrics of every part, and the gap of a linear model to its optimum."""
@@ -283,20 +270,6 @@ class Fit:
                 done += len(x_NF)
             metrics |= tally.metrics().named(name)
         return metrics, None if gap is None else gap.value()
-
-    def _raw_gap(self, bundle: Bundle) -> float | None:
-        """How far the state_dict in raw units, which people may download, predicts otherwise than
-        the service, in standard deviations of y; None where there is none in raw units."""
-        if bundle.scaling is None or not can_fold(bundle.architecture):
-            return None
-        x_NF = self.parts.train.sample(RAW_GAP_ROWS).x_NF
-        raw = replace(bundle, scaling=None, state=bundle.raw_state())
-        try:
-            by_raw_NT = Predictor(raw, self.device).predict(x_NF)
-        except OverflowedError:
-            return math.inf
-        apart_NT = by_raw_NT.double() - Predictor(bundle, self.device).predict(x_NF)
-        return float((apart_NT.square().mean(dim=0).sqrt() / bundle.scaling.y_std_T).max())
 
 
 def fit(

@@ -16,12 +16,23 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn, optim
 
-from ml.errors import DivergedError
 from ml.spec.training import ConstantSpec, EarlyStoppingSpec, PlateauSpec, ScheduleSpec
-from ml.training.losses import Loss
+from ml.training.losses import Loss, check_finite
 from ml.training.parts import AnyPart, Part
+from ml.training.place import Place
 from ml.training.schedules import Plateau, step_schedule
+from ml.training.state import (
+    State,
+    load_model_state,
+    load_optimizer_state,
+    load_random_state,
+    model_state,
+    optimizer_state,
+    random_state,
+    size_of,
+)
 from ml.training.stepper import Stepper
+from ml.training.stopping import EarlyStopper
 
 REPORT_SECONDS = 0.2
 """Longest silence between two `Progress`, as far as a single step allows; a cancel is seen then."""
@@ -81,56 +92,105 @@ class Loop:
     converged: bool = field(default=False, init=False)
     """Whether it ended because a whole step of L-BFGS found nothing lower."""
     _last_report: float = field(default=0.0, init=False)
+    _place: Place = field(init=False)
+
+    def __post_init__(self) -> None:
+        budget, size, schedule = self.budget, self.budget.batch_size, self.budget.schedule
+        self._place = Place()
+        self._steps_per_epoch = 1 if size is None else math.ceil(len(self.train) / size)
+        self._shuffler = torch.Generator().manual_seed(budget.shuffle_seed)
+        self._stopper = EarlyStopper(budget.early_stopping) if budget.early_stopping else None
+        self._plateau = (
+            Plateau(schedule, self.optimizer) if isinstance(schedule, PlateauSpec) else None
+        )
+        self._schedule = step_schedule(
+            schedule, self.optimizer, budget.epochs, self._steps_per_epoch
+        )
 
     def __iter__(self) -> Iterator[Progress]:
-        budget, schedule = self.budget, self.budget.schedule
+        place, stopper, plateau = self._place, self._stopper, self._plateau
         stepper = self._make_stepper()
-        shuffler = torch.Generator().manual_seed(budget.shuffle_seed)
-        stopper = EarlyStopper(budget.early_stopping) if budget.early_stopping else None
-        plateau = Plateau(schedule, self.optimizer) if isinstance(schedule, PlateauSpec) else None
         # What may change the course, or end it, after any epoch.
         watches = stopper or plateau or isinstance(self.optimizer, optim.LBFGS)
         self._last_report = self.clock()
-        epoch, stop = 0, False
-        while epoch < budget.epochs and not stop:
+        while place.epoch < self.budget.epochs and not place.stop:
             self.model.train()
-            if budget.batch_size is None:
-                last = epoch if watches else self._next_due(epoch)
-                train_loss = yield from self._full_epochs(stepper, epoch, last)
-                epoch = last
+            if self.budget.batch_size is None:
+                last = place.epoch if watches else self._next_due(place.epoch)
+                train_loss = yield from self._full_epochs(stepper, last)
             else:
-                train_loss = yield from self._batched_epoch(stepper, epoch, shuffler)
-            self.epochs_run = epoch + 1
-            stop = self.converged = stepper.stands_still
+                train_loss = yield from self._batched_epoch(stepper)
+            epoch = place.epoch - 1
+            self.epochs_run = place.epoch
+            place.stop = self.converged = stepper.stands_still
             if stopper or plateau:
                 loss = self._watched_loss(train_loss)
                 if plateau:
                     plateau.see(loss)
                 if stopper:
-                    stop |= stopper.see(epoch, loss, self.model)
-            if epoch == self._next_due(epoch) or stop:
-                yield Progress(epoch + 1, self._point(epoch, train_loss))
+                    place.stop |= stopper.see(epoch, loss, self.model)
+            if epoch == self._next_due(epoch) or place.stop:
+                yield Progress(place.epoch, self._point(epoch, train_loss))
                 self._last_report = self.clock()
             elif self._is_time():
                 check_finite(float(train_loss), "train loss", epoch)  # CPU-GPU sync point
-                yield Progress(epoch + 1)
+                yield Progress(place.epoch)
                 self._last_report = self.clock()
-            epoch += 1
         if stopper is not None:
             self.best_epoch = stopper.restore(self.model)
         self.model.eval()
 
+    def state(self) -> State:
+        """All that `load_state` needs to go on from here, copied; for between two steps: before
+        the iteration, or at any `Progress`."""
+        return {
+            "model": model_state(self.model),
+            "optimizer": optimizer_state(self.optimizer),
+            "random": random_state(self._device),
+            "place": self._place.state(self._shuffler),
+            "epochs_run": self.epochs_run,
+            "converged": self.converged,
+            "schedule": self._schedule.step if self._schedule else None,
+            "plateau": self._plateau.state() if self._plateau else None,
+            "stopper": self._stopper.state() if self._stopper else None,
+        }
+
+    def state_bytes(self) -> int:
+        """Bytes of the tensors in `state` that grow with the model; nothing is copied."""
+        best = self._stopper.bytes() if self._stopper else 0
+        kept = [dict(self.model.named_parameters()), dict(self.model.named_buffers())]
+        return best + size_of(kept) + size_of(list(self.optimizer.state.values()))
+
+    def load_state(self, state: State) -> None:
+        """Go on from where `state` was taken; to be called before the iteration.
+
+        Raises:
+            CheckpointError: it is of another model.
+        """
+        load_model_state(self.model, state["model"])
+        load_optimizer_state(self.optimizer, state["optimizer"])
+        self._place.load_state(state["place"], self._shuffler, self._device)
+        self.epochs_run, self.converged = state["epochs_run"], state["converged"]
+        if self._schedule:
+            self._schedule.step = state["schedule"]
+        if self._plateau:
+            self._plateau.load_state(state["plateau"])
+        if self._stopper:
+            self._stopper.load_state(state["stopper"])
+        load_random_state(state["random"], self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
     def _make_stepper(self) -> Stepper:
-        budget, size = self.budget, self.budget.batch_size
-        per_epoch = 1 if size is None else math.ceil(len(self.train) / size)
-        schedule = step_schedule(budget.schedule, self.optimizer, budget.epochs, per_epoch)
         return Stepper(
             self.model,
             self.loss,
             self.optimizer,
-            expected_steps=budget.epochs * per_epoch,
-            before_step=schedule.before_step if schedule else None,
-            clip_grad_norm=budget.clip_grad_norm,
+            expected_steps=self.budget.epochs * self._steps_per_epoch,
+            before_step=self._schedule.before_step if self._schedule else None,
+            clip_grad_norm=self.budget.clip_grad_norm,
         )
 
     def _next_due(self, epoch: int) -> int:
@@ -141,47 +201,47 @@ class Loop:
     def _is_time(self) -> bool:
         return self.clock() - self._last_report >= REPORT_SECONDS
 
-    def _full_epochs(
-        self, stepper: Stepper, first: int, last: int
-    ) -> Generator[Progress, None, torch.Tensor]:
-        """Epochs ``first`` to ``last`` of one step each; the loss before the last step.
+    def _full_epochs(self, stepper: Stepper, last: int) -> Generator[Progress, None, torch.Tensor]:
+        """Epochs of one step each up to ``last``; the loss before the last step.
 
         Several steps go in one stride, as many as fit well between two looks at the clock.
         """
-        epoch, stride = first, 1
+        place, stride = self._place, 1
         while True:
-            count = min(stride, last + 1 - epoch)
+            count = min(stride, last + 1 - place.epoch)
             began = self.clock()
             if isinstance(self.train, Part):
                 loss = stepper.steps(self.train.x_NF, self.train.y_NT, count)
             else:
                 loss = stepper.streamed_steps(self.train, count)
-            epoch += count
-            if epoch > last:
+            place.epoch += count
+            if place.epoch > last:
                 return loss
             if self.clock() - began < REPORT_SECONDS / 8:
                 stride *= 2
             if self._is_time():
-                check_finite(float(loss), "train loss", epoch - 1)  # CPU-GPU sync point
-                yield Progress(epoch)
+                check_finite(float(loss), "train loss", place.epoch - 1)  # CPU-GPU sync point
+                yield Progress(place.epoch)
                 self._last_report = self.clock()
 
-    def _batched_epoch(
-        self, stepper: Stepper, epoch: int, shuffler: torch.Generator
-    ) -> Generator[Progress, None, torch.Tensor]:
+    def _batched_epoch(self, stepper: Stepper) -> Generator[Progress, None, torch.Tensor]:
         """One epoch in shuffled batches; the mean over all rows of the loss before each step."""
-        size = self.budget.batch_size
+        size, place = self.budget.batch_size, self._place
         assert size is not None
-        summed_loss: torch.Tensor | float = 0.0
-        for x_NF, y_NT in self.train.shuffled(shuffler, size):
+        place.order = self._shuffler.get_state()
+        passed = 0
+        for x_NF, y_NT in self.train.shuffled(self._shuffler, size):
             batches = zip(torch.split(x_NF, size), torch.split(y_NT, size), strict=True)
             for x_BF, y_BT in batches:
-                summed_loss += stepper.step(x_BF, y_BT) * len(x_BF)
+                passed += 1
+                if passed <= place.batches:
+                    continue  # Made before the state was taken that this goes on from.
+                place.summed_loss += stepper.step(x_BF, y_BT) * len(x_BF)
+                place.batches = passed
                 if self._is_time():
-                    yield Progress(epoch)
+                    yield Progress(place.epoch)
                     self._last_report = self.clock()
-        assert isinstance(summed_loss, torch.Tensor)
-        return summed_loss / len(self.train)
+        return place.end_epoch() / len(self.train)
 
     def _point(self, epoch: int, train_loss: torch.Tensor) -> Point:
         point = Point(
@@ -209,40 +269,3 @@ class Loop:
     def _watched_loss(self, train_loss: torch.Tensor) -> float:
         watched = self.loss_of(self.validation if len(self.validation) else self.test)
         return float(train_loss) if watched is None else watched
-
-
-class EarlyStopper:
-    """Keeps the best parameters seen and says when to stop (Prechelt, Early Stopping, 1998, UP)."""
-
-    def __init__(self, spec: EarlyStoppingSpec) -> None:
-        self._spec = spec
-        self._best_loss = math.inf
-        self._best_epoch = 0
-        self._best_state: dict[str, torch.Tensor] = {}
-
-    def see(self, epoch: int, loss: float, model: nn.Module) -> bool:
-        """Note the loss of ``epoch``; True when the patience is spent.
-
-        Raises:
-            DivergedError: the loss is not finite.
-        """
-        check_finite(loss, "watched loss", epoch)
-        if loss < self._best_loss - self._spec.min_delta or not self._best_state:
-            self._best_loss, self._best_epoch = loss, epoch
-            self._best_state = {key: value.clone() for key, value in model.state_dict().items()}
-        return epoch - self._best_epoch >= self._spec.patience
-
-    def restore(self, model: nn.Module) -> int:
-        """Put the best parameters back; the epoch they are from."""
-        model.load_state_dict(self._best_state)
-        return self._best_epoch
-
-
-def check_finite(loss: float | None, name: str, epoch: int) -> None:
-    """Refuse a loss that is no number any more.
-
-    Raises:
-        DivergedError: it is not finite.
-    """
-    if loss is not None and not math.isfinite(loss):
-        raise DivergedError(f"the {name} is {loss} at epoch {epoch}")

@@ -1,12 +1,14 @@
-"""The table of losses."""
+"""The table of losses, and the refusal of one that is no number."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from ml.errors import DivergedError
 from ml.spec.training import LossName
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -21,3 +23,13 @@ _LOSSES: dict[LossName, Callable[[], Loss]] = {
 def build_loss(name: LossName) -> Loss:
     """A function of ``pred_NT`` and ``y_NT`` that gives the mean loss as a scalar."""
     return _LOSSES[name]()
+
+
+def check_finite(loss: float | None, name: str, epoch: int) -> None:
+    """Refuse a loss that is no number any more.
+
+    Raises:
+        DivergedError: it is not finite.
+    """
+    if loss is not None and not math.isfinite(loss):
+        raise DivergedError(f"the {name} is {loss} at epoch {epoch}")

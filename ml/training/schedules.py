@@ -2,7 +2,7 @@
 
 They write ``lr`` into the optimizer's group, which is read at every step, a replayed one as well;
 an optimizer without a schedule is not touched. Cosine and one cycle are functions of the number
-of the step, so nothing but that number would have to be kept to go on with them.
+of the step, so nothing but that number has to be kept to go on with them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ml.spec.training import (
     PlateauSpec,
     ScheduleSpec,
 )
+from ml.training.state import State
 
 RateOf = Callable[[int], float]
 """The learning rate of a step; the first is step 0."""
@@ -36,14 +37,16 @@ class StepSchedule:
     """Writes the learning rate of each step just before it."""
 
     def __init__(self, optimizer: optim.Optimizer, rate_of: RateOf) -> None:
-        self._group = optimizer.param_groups[0]
+        # Not its group: loading a state makes another.
+        self._optimizer = optimizer
         self._rate_of = rate_of
-        self._step = 0
+        self.step = 0
+        """The number of the step that comes next."""
 
     def before_step(self) -> None:
         """Set the rate for the step that is about to be made."""
-        self._group["lr"] = self._rate_of(self._step)
-        self._step += 1
+        self._optimizer.param_groups[0]["lr"] = self._rate_of(self.step)
+        self.step += 1
 
 
 class Plateau:
@@ -51,7 +54,7 @@ class Plateau:
 
     def __init__(self, spec: PlateauSpec, optimizer: optim.Optimizer) -> None:
         self._spec = spec
-        self._group = optimizer.param_groups[0]
+        self._optimizer = optimizer
         self._best = math.inf
         self._epochs_without_gain = 0
 
@@ -63,9 +66,19 @@ class Plateau:
             self._epochs_without_gain += 1
         if self._epochs_without_gain > self._spec.patience:
             self._epochs_without_gain = 0
-            lower = max(self._group["lr"] * self._spec.factor, self._spec.min_lr)
-            if self._group["lr"] - lower > SMALLEST_CHANGE:
-                self._group["lr"] = lower
+            group = self._optimizer.param_groups[0]
+            lower = max(group["lr"] * self._spec.factor, self._spec.min_lr)
+            if group["lr"] - lower > SMALLEST_CHANGE:
+                group["lr"] = lower
+
+    def state(self) -> State:
+        """What `load_state` needs to go on from here; the learning rate is the optimizer's."""
+        return {"best": self._best, "epochs_without_gain": self._epochs_without_gain}
+
+    def load_state(self, state: State) -> None:
+        """Go on from where `state` was taken."""
+        self._best = state["best"]
+        self._epochs_without_gain = state["epochs_without_gain"]
 
 
 def step_schedule(

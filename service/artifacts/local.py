@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ml.artifact import Bundle, artifact_id, decode, encode
 from ml.errors import CorruptArtifactError, MissingArtifactError
+from service.durable import make_folder, sync
 
 _UNFINISHED = ".unfinished-"
 
@@ -33,19 +34,19 @@ class LocalArtifacts:
             # Young again: a sweep between here and the row must not take it for an orphan.
             os.utime(final)
             # Whoever wrote it may have died before this.
-            _sync_folder(self._root)
+            sync(self._root)
             return name
-        self._root.mkdir(parents=True, exist_ok=True)
+        make_folder(self._root)
         unfinished = self._root / f"{_UNFINISHED}{uuid.uuid4().hex}"
         unfinished.mkdir()
         try:
             for file_name, content in files.items():
                 _write_durably(unfinished / file_name, content)
-            _sync_folder(unfinished)
+            sync(unfinished)
             self._put_in_place(unfinished, final)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-        _sync_folder(self._root)
+        sync(self._root)
         return name
 
     def load(self, name: str) -> Bundle:
@@ -106,11 +107,3 @@ def _write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,8 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from service.durable import make_folder, sync
+
 ROWS = "rows.arrow"
 SEAL = "rows.sha256"
 
@@ -32,7 +34,7 @@ class DatasetFolders:
 
     def new_workbench(self) -> Path:
         """Make an empty folder for one upload."""
-        self._root.mkdir(parents=True, exist_ok=True)
+        make_folder(self._root)
         made = self._root / f"{_UNFINISHED}{uuid.uuid4().hex}"
         made.mkdir()
         return made
@@ -42,7 +44,7 @@ class DatasetFolders:
         aside: the folder to `remove` that now holds it, or None."""
         aside = self.put_aside(dataset_id)
         finished.rename(self.path(dataset_id))
-        _sync(self._root)
+        sync(self._root)
         return aside
 
     def put_aside(self, dataset_id: str) -> Path | None:
@@ -81,12 +83,12 @@ class DatasetFolders:
 
 def seal(folder: Path) -> None:
     """Write down the sha256 of the rows; both are then on the disk."""
-    _sync(folder / ROWS)
+    sync(folder / ROWS)
     with (folder / SEAL).open("w") as file:
         file.write(_sha256(folder / ROWS))
         file.flush()
         os.fsync(file.fileno())
-    _sync(folder)
+    sync(folder)
 
 
 def is_sealed(folder: Path) -> bool:
@@ -100,11 +102,3 @@ def is_sealed(folder: Path) -> bool:
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,15 +6,14 @@ claim, so it can publish nothing once another process has the job.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
 import signal
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version as library_version
 from types import FrameType
 from typing import Any
 
@@ -23,16 +22,25 @@ import torch
 from ml.artifact import Bundle
 from ml.data.dataset import DatasetFiles
 from ml.device import limit_threads, pick_device
-from ml.errors import MLError
+from ml.errors import CheckpointError, MLError
+from ml.training.checkpoint import decode, encode
 from ml.training.fit import Fit, Fitted
 from service.artifacts.local import LocalArtifacts
 from service.datasets.catalogue import Datasets
-from service.entities import Deployment, Job, JobError, NewVersion, Promotion
-from service.errors import DatasetNotFoundError, InvalidRequestError, SpecUnreadableError
+from service.entities import Deployment, JobError, Promotion
+from service.errors import (
+    DatasetNotFoundError,
+    InvalidRequestError,
+    SpecUnreadableError,
+    StoreUnavailableError,
+)
+from service.jobs.checkpoints import Checkpoints, Pace
 from service.jobs.contest import hold_contest
+from service.jobs.deaths import TRY_AGAIN
 from service.jobs.desk import start_version
 from service.jobs.recorder import CancelRequestedError, LeaseLostError, Recorder
 from service.jobs.requests import request_of
+from service.jobs.results import new_version
 from service.registry.promotion import Contest, decide
 from service.schemas.training import TrainRequest
 from service.settings import Settings
@@ -57,6 +65,9 @@ def run_job(settings: Settings, job_id: str, fence: int) -> None:
     database = Database(settings.sqlalchemy_url)
     try:
         _Training(settings, database, job_id, fence, stop).run()
+    except StoreUnavailableError as error:
+        logger.warning("job %s: to be tried again: %s", job_id, error)
+        raise SystemExit(TRY_AGAIN) from error
     finally:
         database.close()
 
@@ -80,8 +91,13 @@ class _Training:
         self._stop = stop
         self._datasets = Datasets(database, settings.datasets_dir)
         self._scratch = settings.scratch_dir / f"{job_id}-{fence}"
+        self._checkpoints = Checkpoints(settings.checkpoints_dir / job_id)
         with database.read() as stores:
             self._job = stores.jobs.get(job_id)
+
+    @cached_property
+    def _device(self) -> torch.device:
+        return pick_device(self._settings.device)
 
     @cached_property
     def _request(self) -> TrainRequest:
@@ -91,8 +107,17 @@ class _Training:
         """Train, and end the job in whatever way it ends."""
         try:
             self._run()
+            self._delete_checkpoints_of_ended()
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _delete_checkpoints_of_ended(self) -> None:
+        """What a kill before this leaves, the supervisor sweeps."""
+        if self._checkpoints.exist:
+            with self._database.read() as stores:
+                ended = stores.jobs.get(self._job.id, with_spec=False).ended
+            if ended:
+                self._checkpoints.delete()
 
     def _run(self) -> None:
         job_id, fence = self._job.id, self._fence
@@ -112,6 +137,10 @@ class _Training:
             if not _is_out_of_memory(error):
                 raise
             self._fail("out_of_memory", "memory ran out: use fewer rows or a smaller model")
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self._fail("storage_full", "the disk of the service is full; nothing was published")
 
     def _fail(self, code: str, message: str) -> None:
         with self._database.write() as stores:
@@ -119,24 +148,61 @@ class _Training:
             stores.jobs.fail(self._job.id, self._fence, error, datetime.now(UTC))
 
     def _fit(self) -> tuple[Fit, Fitted]:
-        files = DatasetFiles(
-            self._datasets.folder, self._scratch, self._settings.train_memory_bytes
+        fit = self._resumed() or Fit(
+            self._request, self._device, self._start_bundle(), self._files()
         )
-        device = pick_device(self._settings.device)
-        fit = Fit(self._request, device, self._start_bundle(), files)
-        recorder = Recorder(
-            self._database,
-            self._job.id,
-            self._fence,
-            self._settings.lease_seconds,
-            clock=time.monotonic,
-        )
+        recorder = self._recorder()
+        for point in fit.curve:
+            # Made before the checkpoint, but written only if the process lived on for a moment.
+            recorder.note(point)
+        pace = Pace(self._settings.checkpoint_seconds)
         for progress in fit:
             recorder.record(progress)
             if self._stop.is_set:
+                self._save(fit, pace)
+                recorder.flush()
                 raise StopRequestedError
+            if pace.is_due(fit.checkpoint_bytes):
+                self._save(fit, pace)
+        self._database.wait(lambda: self._stop.is_set)
         recorder.flush()
         return fit, fit.result()
+
+    def _resumed(self) -> Fit | None:
+        """The training as its newest checkpoint left it; None where none can be used."""
+        for name, content in self._checkpoints.newest_first():
+            try:
+                checkpoint = decode(content)
+                fit = Fit(self._request, self._device, files=self._files(), resume=checkpoint)
+            except CheckpointError as error:
+                logger.warning(
+                    "job %s: checkpoint %s is passed over: %s", self._job.id, name, error
+                )
+                shutil.rmtree(self._scratch, ignore_errors=True)
+                continue
+            logger.info("job %s: goes on from checkpoint %s", self._job.id, name)
+            return fit
+        return None
+
+    def _save(self, fit: Fit, pace: Pace) -> None:
+        """Write a checkpoint; a training goes on without where there is no room for one."""
+        try:
+            seconds = pace.spend(lambda: self._checkpoints.write(encode(fit.checkpoint())))
+        except OSError as error:
+            logger.warning("job %s: no checkpoint could be written: %s", self._job.id, error)
+        else:
+            logger.debug("job %s: a checkpoint took %.3f s", self._job.id, seconds)
+
+    def _files(self) -> DatasetFiles:
+        memory_bytes = self._settings.train_memory_bytes
+        return DatasetFiles(self._datasets.folder, self._scratch, memory_bytes)
+
+    def _recorder(self) -> Recorder:
+        recorded: list[dict[str, Any]] = []
+        if self._fence > 1:
+            with self._database.read() as stores:
+                recorded = stores.jobs.curve(self._job.id)
+        return Recorder(self._database, self._job.id, self._fence, time.monotonic, recorded)
 
     def _start_bundle(self) -> Bundle | None:
         with self._database.read() as stores:
@@ -182,7 +248,7 @@ class _Training:
     ) -> None:
         now = datetime.now(UTC)
         job = self._job
-        version = stores.versions.add(_new_version(job, fitted, artifact), job.origin, now)
+        version = stores.versions.add(new_version(job, fitted, artifact), job.origin, now)
         generation = None
         if promoted:
             generation = stores.deployments.move(job.model, version.number, "promoted", now)
@@ -201,40 +267,3 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _is_bootstrap(stores: Stores, active: Deployment) -> bool:
     return stores.versions.get(active.model, active.version).origin == "bootstrap"
-
-
-def _new_version(job: Job, fitted: Fitted, artifact: str) -> NewVersion:
-    assert job.spec is not None
-    truth = fitted.truth
-    environment: dict[str, Any] = {
-        "refit": library_version("refit"),
-        **asdict(fitted.environment),
-        "rows": fitted.rows,
-        "best_epoch": fitted.best_epoch,
-    }
-    return NewVersion(
-        model=job.model,
-        job_id=job.id,
-        artifact=artifact,
-        spec=job.spec,
-        metrics=fitted.metrics,
-        truth=None if truth is None else asdict(truth),
-        least_squares=_optimum(fitted),
-        data_sha256=fitted.data_sha256,
-        environment=environment,
-        warnings=list(fitted.warnings),
-        feature_names=list(fitted.bundle.feature_names),
-        target_names=list(fitted.bundle.target_names),
-    )
-
-
-def _optimum(fitted: Fitted) -> dict[str, Any] | None:
-    """The least-squares optimum and the gap to it, as JSON holds them."""
-    optimum = fitted.least_squares
-    if optimum is None:
-        return None
-    return {
-        "weight_TF": optimum.weight_TF.tolist(),
-        "bias_T": optimum.bias_T.tolist(),
-        "gap": fitted.gap,
-    }

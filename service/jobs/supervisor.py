@@ -10,15 +10,15 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
-from service.artifacts.local import LocalArtifacts
-from service.datasets.catalogue import Datasets
 from service.entities import Job, JobError
 from service.errors import JobNotFoundError, StoreUnavailableError
-from service.jobs.desk import KEY_LIFE
+from service.jobs.deaths import TRY_AGAIN, Coroner
+from service.jobs.sweeping import Sweeper
+from service.jobs.watch import Watch
 from service.settings import Settings
 from service.store.database import Database
 
@@ -28,12 +28,15 @@ CANCEL_GRACE_SECONDS = 5.0
 """A training process that was asked to stop, and has not for so long, is killed."""
 
 CHORES_SECONDS = 0.5
-"""How often leases and cancels are looked at."""
+"""How often leases, progress and cancels are looked at."""
+
+LONGEST_GAP_SECONDS = 2.0
+"""Time between two looks counts for so much at most: see `service.jobs.watch`."""
 
 SWEEP_SECONDS = 60.0
-ORPHAN_SECONDS = 3600.0
-"""An artifact or a file of rows that no row names is swept when it is so old; younger ones may yet
-get a row."""
+
+LONGEST_REST_SECONDS = 300.0
+"""Of a job between two attempts."""
 
 
 class StartTraining(Protocol):
@@ -46,16 +49,25 @@ class StartTraining(Protocol):
 class _Child:
     job_id: str
     fence: int
+    coroner: Coroner = field(default_factory=Coroner)
     cancel_seen: float | None = None
     killed: bool = False
-    end: str | None = None
-    """How it ended, in words, once it has; empty where it ended well."""
-    stopped: bool = False
-    """Our own SIGTERM ended it, before it could put its job back by itself."""
+    ended: bool = False
+    why: JobError | None = None
+    """Why it ended; None as long as it has not, and where it ended well."""
+    blameless: bool = False
+    """Our own SIGTERM ended it before it could put its job back by itself, or the database was
+    away."""
 
 
 class Supervisor:
-    """Turn the crank with `step`; end with `stop` and further steps until `idle`."""
+    """Turn the crank with `step`; end with `stop` and further steps until `idle`.
+
+    A job belongs to whoever claimed it for as long as its beat grows: each report of its training
+    makes it grow, and so does the supervisor for a process of its own that lives. A beat that has
+    stood still for the lease, by the clock of who looks, is of a supervisor that is gone with its
+    processes; any other may then have the job.
+    """
 
     def __init__(
         self,
@@ -67,14 +79,18 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._database = database
-        self._artifacts = LocalArtifacts(settings.artifacts_dir)
-        self._datasets = Datasets(database, settings.datasets_dir)
+        self._sweeper = Sweeper(settings, database)
         self._start_training = start_training
         self._wait_for = wait_for
         self._kill = kill
         self._children: dict[int, _Child] = {}
+        self._leases = Watch(LONGEST_GAP_SECONDS)
+        self._progress = Watch(LONGEST_GAP_SECONDS)
+        self._rests = Watch(LONGEST_GAP_SECONDS)
         self._stopping = False
+        self._store_is_away = False
         self._next_chores = 0.0
+        self._next_vouch = 0.0
         self._next_sweep = 0.0
 
     @property
@@ -86,7 +102,7 @@ class Supervisor:
         """Claim nothing more and ask running trainings to put their jobs back."""
         self._stopping = True
         for pid, child in self._children.items():
-            if child.end is None:
+            if not child.ended:
                 self._kill(pid, signal.SIGTERM)
 
     def step(self, now: float) -> None:
@@ -98,46 +114,67 @@ class Supervisor:
             self._reap()
             if now >= self._next_chores:
                 self._next_chores = now + CHORES_SECONDS
-                self._mend_expired()
-                self._see_to_cancels(now)
+                self._look_after_running(now)
             if now >= self._next_sweep and not self._stopping:
                 self._next_sweep = now + SWEEP_SECONDS
-                self._sweep()
-            if not self._stopping and self.idle:
-                self._claim()
+                self._sweeper.sweep()
+                self._sweep_scratch()
+            if not self._stopping and len(self._children) < self._settings.train_concurrency:
+                # One in a turn: who shares the queue has a chance between two of ours.
+                self._claim(now)
         except StoreUnavailableError as error:
-            logger.warning("the supervisor waits: %s", error)
+            if not self._store_is_away:
+                logger.warning("the supervisor waits: %s", error)
+            self._store_is_away = True
+        else:
+            self._store_is_away = False
 
-    def _claim(self) -> None:
+    def _claim(self, now: float) -> None:
         with self._database.read() as stores:
             if stores.jobs.count("queued") == 0:
                 return
-        with self._database.write() as stores:
-            job = stores.jobs.claim(datetime.now(UTC), self._settings.lease_seconds)
+            tried = stores.jobs.list_tried()
+        rested = self._rests.look(now, {job.id: job.fence for job in tried})
+        resting = [job.id for job in tried if rested[job.id] < self._rest(job.attempt)]
+        coroner = Coroner()
+        with self._database.write(beside_others=True) as stores:
+            job = stores.jobs.claim(datetime.now(UTC), resting)
         if job is None:
             return
-        pid = self._start_training(job.id, job.fence)
-        self._children[pid] = _Child(job.id, job.fence)
+        try:
+            pid = self._start_training(job.id, job.fence)
+        except OSError as error:
+            logger.error("job %s: no process could be started: %s", job.id, error)
+            self._mend(job, JobError("crashed", f"its process could not be started: {error}"))
+            return
+        self._children[pid] = _Child(job.id, job.fence, coroner)
         logger.info("job %s: attempt %d runs as process %d", job.id, job.attempt, pid)
+
+    def _rest(self, attempt: int) -> float:
+        """Seconds that a job waits after that attempt."""
+        seconds: float = self._settings.retry_seconds * 4 ** min(attempt - 1, 10)
+        return min(seconds, LONGEST_REST_SECONDS)
 
     def _reap(self) -> None:
         for pid, child in list(self._children.items()):
-            if child.end is None:
+            if not child.ended:
                 done, status = self._wait_for(pid, os.WNOHANG)
                 if done == 0:
                     continue
-                child.end = _in_words(status)
-                by_sigterm = os.waitstatus_to_exitcode(status) == -signal.SIGTERM
-                child.stopped = self._stopping and by_sigterm
-                if child.end:
-                    logger.warning("job %s: its process %s", child.job_id, child.end)
+                child.ended = True
+                child.why = child.why or child.coroner.why(status)
+                code = os.waitstatus_to_exitcode(status)
+                by_sigterm = self._stopping and code == -signal.SIGTERM
+                child.blameless = by_sigterm or code == TRY_AGAIN
+                if child.why:
+                    logger.warning("job %s: %s", child.job_id, child.why.message)
                     self._delete_scratch(child.job_id, child.fence)
             # From here on the database may not answer; the next turn then goes on from here.
             job = self._held_by(child)
             if job is not None:
                 # It ended without an end: whatever the status says, the job is to be mended.
-                error = JobError("crashed", f"its process {child.end or 'left early'}")
-                self._mend(job, error, count_attempt=not child.stopped)
+                error = child.why or JobError("crashed", "its process left early")
+                self._mend(job, error, count_attempt=not child.blameless)
             del self._children[pid]
 
     def _held_by(self, child: _Child) -> Job | None:
@@ -151,7 +188,7 @@ class Supervisor:
     def _mend(self, job: Job, error: JobError, count_attempt: bool = True) -> None:
         """Cancel, run again or fail a job that nobody works on any more."""
         now = datetime.now(UTC)
-        with self._database.write() as stores:
+        with self._database.write(beside_others=True) as stores:
             if job.cancel_requested:
                 stores.jobs.cancel_running(job.id, job.fence, now)
             elif job.attempt < self._settings.max_attempts or not count_attempt:
@@ -160,40 +197,51 @@ class Supervisor:
                 message = f"{error.message}, {job.attempt} times"
                 stores.jobs.fail(job.id, job.fence, JobError(error.code, message), now)
 
-    def _mend_expired(self) -> None:
+    def _look_after_running(self, now: float) -> None:
         with self._database.read() as stores:
-            expired = stores.jobs.expired(datetime.now(UTC))
+            running = {(job.id, job.fence): job for job in stores.jobs.list_running()}
         own = {(child.job_id, child.fence) for child in self._children.values()}
-        for job in expired:
-            if (job.id, job.fence) not in own:
+        self._take_from_the_silent(now, [job for key, job in running.items() if key not in own])
+        for child in self._children.values():
+            job = running.get((child.job_id, child.fence))
+            if job is not None and job.cancel_requested and child.cancel_seen is None:
+                child.cancel_seen = now
+        self._kill_the_stuck(now, running)
+        if now >= self._next_vouch:
+            # Four chances before another takes the job.
+            self._next_vouch = now + self._settings.lease_seconds / 4
+            for job_id, fence in own & set(running):
+                with self._database.write(beside_others=True) as stores:
+                    stores.jobs.vouch(job_id, fence)
+
+    def _take_from_the_silent(self, now: float, others: list[Job]) -> None:
+        silent = self._leases.look(now, {job.id: (job.fence, job.beat) for job in others})
+        for job in others:
+            if silent[job.id] > self._settings.lease_seconds:
                 logger.warning("job %s: its lease ran out", job.id)
                 self._mend(job, JobError("lease_lost", "its process was not heard of any more"))
 
-    def _see_to_cancels(self, now: float) -> None:
+    def _kill_the_stuck(self, now: float, running: dict[tuple[str, int], Job]) -> None:
+        """Kill processes that do not cancel, or whose training makes no progress."""
+        signs = {}
         for pid, child in self._children.items():
-            job = self._held_by(child)
-            if job is None or not job.cancel_requested:
+            job = running.get((child.job_id, child.fence))
+            signs[str(pid)] = None if job is None else (job.progress_at, job.epoch)
+        stuck = self._progress.look(now, signs)
+        for pid, child in self._children.items():
+            if child.ended or child.killed:
                 continue
-            if child.cancel_seen is None:
-                child.cancel_seen = now
-            elif now - child.cancel_seen >= CANCEL_GRACE_SECONDS and not child.killed:
+            if child.cancel_seen is not None and now - child.cancel_seen >= CANCEL_GRACE_SECONDS:
                 logger.warning("job %s: does not stop, its process is killed", child.job_id)
-                self._kill(pid, signal.SIGKILL)
-                child.killed = True
-
-    def _sweep(self) -> None:
-        with self._database.write() as stores:
-            stores.keys.delete_older(datetime.now(UTC) - KEY_LIFE)
-            stores.workers.forget_silent(datetime.now(UTC) - timedelta(hours=1))
-        # In one write transaction: nobody registers a version meanwhile, and what is published
-        # once more is young again.
-        with self._database.write() as stores:
-            for name in self._artifacts.older_than(ORPHAN_SECONDS):
-                if not stores.versions.uses_artifact(name):
-                    logger.info("artifact %s belongs to no version and is swept", name)
-                    self._artifacts.delete(name)
-        self._datasets.sweep(ORPHAN_SECONDS)
-        self._sweep_scratch()
+            elif stuck[str(pid)] > self._settings.stall_seconds:
+                seconds = self._settings.stall_seconds
+                message = f"its training made no progress for {seconds:g} s (REFIT_STALL_SECONDS)"
+                child.why = JobError("timed_out", message)
+                logger.warning("job %s: %s, its process is killed", child.job_id, message)
+            else:
+                continue
+            self._kill(pid, signal.SIGKILL)
+            child.killed = True
 
     def _sweep_scratch(self) -> None:
         """Delete what trainings left behind whose supervisor died with them."""
@@ -205,13 +253,3 @@ class Supervisor:
 
     def _delete_scratch(self, job_id: str, fence: int) -> None:
         shutil.rmtree(self._settings.scratch_dir / f"{job_id}-{fence}", ignore_errors=True)
-
-
-def _in_words(status: int) -> str:
-    """How a process ended, in words; empty where it ended well."""
-    code = os.waitstatus_to_exitcode(status)
-    if code == 0:
-        return ""
-    if code > 0:
-        return f"exited with code {code}"
-    return f"was killed by {signal.Signals(-code).name}"

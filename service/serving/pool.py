@@ -42,6 +42,12 @@ class Pool:
         """Some version that answers, if any does."""
         return next(iter(list(self._active.values())), None)
 
+    def artifacts(self) -> list[str]:
+        """The artifact of each version that is loaded, in order."""
+        with self._lock:
+            others = list(self._others)
+        return sorted({*others, *(served.artifact for served in list(self._active.values()))})
+
     def swap(self, served: Served) -> None:
         """Let ``served`` answer from now on."""
         self._active[served.model] = served

@@ -117,9 +117,15 @@ class Rollout:
     def _announce(self, now: float) -> None:
         failure = "; ".join(self._failures.values())[:1024] or None
         worker = Worker(
-            self._node, self._slot, self._pid, self._generation, failure, datetime.now(UTC)
+            self._node,
+            self._slot,
+            self._pid,
+            self._generation,
+            failure,
+            datetime.now(UTC),
+            tuple(self._pool.artifacts()),
         )
-        with self._database.write() as stores:
+        with self._database.write(beside_others=True) as stores:
             stores.workers.announce(worker)
         self._announce_at = now + ANNOUNCE_SECONDS
 

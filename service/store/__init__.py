@@ -3,6 +3,7 @@
 tables        the schema
 database      engine, transactions, pragmas
 jobs          JobStore: jobs and their events
+job_rows      their rows as records
 keys          KeyStore: idempotency keys
 datasets      DatasetStore: what is known of each dataset
 versions      VersionStore: models and versions

@@ -7,16 +7,16 @@ claim they do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from service.entities import (
     ALLOWED_MOVES,
-    EventKind,
+    ENDED,
     Job,
     JobError,
     JobEvent,
@@ -25,9 +25,8 @@ from service.entities import (
     Promotion,
 )
 from service.errors import JobNotFoundError
+from service.store.job_rows import LIGHT, job_of, record
 from service.store.tables import job_events, jobs
-
-_LIGHT = [column for column in jobs.c if column.name != "spec"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class JobStore:
         """Queue a job."""
         values = {**asdict(new), "state": "queued", "created_at": now}
         self._connection.execute(insert(jobs).values(values))
-        self._record(new.id, [("state", {"state": "queued"})], now)
+        record(self._connection, new.id, [("state", {"state": "queued"})], now)
         return self.get(new.id)
 
     def get(self, job_id: str, with_spec: bool = True) -> Job:
@@ -62,24 +61,24 @@ class JobStore:
         Raises:
             JobNotFoundError: there is none.
         """
-        query = select(jobs) if with_spec else select(*_LIGHT)
+        query = select(jobs) if with_spec else select(*LIGHT)
         row = self._connection.execute(query.where(jobs.c.id == job_id)).one_or_none()
         if row is None:
             raise JobNotFoundError(f"there is no job {job_id}")
-        return _job(row)
+        return job_of(row)
 
     def list_newest(
         self, limit: int, below: int | None, model: str | None, state: JobState | None
     ) -> list[Job]:
         """At most ``limit`` jobs without their specs, newest first, numbered under ``below``."""
-        query = select(*_LIGHT).order_by(jobs.c.number.desc()).limit(limit)
+        query = select(*LIGHT).order_by(jobs.c.number.desc()).limit(limit)
         if below is not None:
             query = query.where(jobs.c.number < below)
         if model is not None:
             query = query.where(jobs.c.model == model)
         if state is not None:
             query = query.where(jobs.c.state == state)
-        return [_job(row) for row in self._connection.execute(query)]
+        return [job_of(row) for row in self._connection.execute(query)]
 
     def count(self, state: JobState | None = None) -> int:
         """How many jobs there are, of that state if one is given."""
@@ -94,14 +93,28 @@ class JobStore:
         query = select(jobs.c.number).where(reads).limit(1)
         return self._connection.execute(query).one_or_none() is not None
 
-    def claim(self, now: datetime, lease_seconds: float) -> Job | None:
-        """Take the oldest queued job, without its spec: attempt + 1, fence + 1, and a lease.
+    def starting_versions(self) -> set[tuple[str, int]]:
+        """Model and number of each version that a waiting or running job starts from by number."""
+        start = jobs.c.spec["start_from"].as_string()
+        query = select(jobs.c.model, start).where(jobs.c.state.in_(("queued", "running")))
+        rows = self._connection.execute(query)
+        return {(model, int(text)) for model, text in rows if text and text.isdigit()}
 
-        None where none waits.
+    def delete_ended(self, before: datetime, limit: int) -> int:
+        """Delete at most ``limit`` jobs that ended before then, with all they tell; how many."""
+        old = and_(jobs.c.state.in_(ENDED), jobs.c.finished_at < before)
+        some = select(jobs.c.number).where(old).order_by(jobs.c.number).limit(limit)
+        return self._connection.execute(delete(jobs).where(jobs.c.number.in_(some))).rowcount
+
+    def claim(self, now: datetime, passing_over: Collection[str] = ()) -> Job | None:
+        """Take the oldest queued job, without its spec: attempt + 1, fence + 1.
+
+        Jobs with an id in ``passing_over`` are left; None where no other waits. Several may claim
+        at once: each gets another job, and none waits for the others.
         """
         oldest = (
             select(jobs.c.id)
-            .where(jobs.c.state == "queued")
+            .where(jobs.c.state == "queued", jobs.c.id.not_in(passing_over))
             .order_by(jobs.c.number)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -116,19 +129,29 @@ class JobStore:
                 state="running",
                 attempt=jobs.c.attempt + 1,
                 fence=jobs.c.fence + 1,
-                lease_until=now + timedelta(seconds=lease_seconds),
+                beat=jobs.c.beat + 1,
                 epoch=0,
                 started_at=now,
                 progress_at=now,
             )
         )
-        self._record(job_id, [("state", {"state": "running"})], now)
+        record(self._connection, job_id, [("state", {"state": "running"})], now)
         return self.get(job_id, with_spec=False)
 
-    def expired(self, now: datetime) -> list[Job]:
-        """Running jobs, without their specs, whose lease has run out."""
-        query = select(*_LIGHT).where(jobs.c.state == "running", jobs.c.lease_until < now)
-        return [_job(row) for row in self._connection.execute(query)]
+    def list_running(self) -> list[Job]:
+        """Every running job, without its spec, oldest first."""
+        query = select(*LIGHT).where(jobs.c.state == "running").order_by(jobs.c.number)
+        return [job_of(row) for row in self._connection.execute(query)]
+
+    def list_tried(self) -> list[Job]:
+        """Queued jobs, without their specs, that were tried before and did not come to an end."""
+        tried = and_(jobs.c.state == "queued", jobs.c.attempt > 0)
+        query = select(*LIGHT).where(tried).order_by(jobs.c.number)
+        return [job_of(row) for row in self._connection.execute(query)]
+
+    def vouch(self, job_id: str, fence: int) -> bool:
+        """Renew the lease of a job for a process that lives; False where it was lost."""
+        return self._update_fenced(job_id, fence, {"beat": jobs.c.beat + 1})
 
     def progress(
         self,
@@ -137,20 +160,15 @@ class JobStore:
         epoch: int,
         points: Iterable[Mapping[str, Any]],
         now: datetime,
-        lease_seconds: float,
     ) -> bool | None:
         """Write points of the curve, say how far the job is and renew its lease, all at once.
 
         Returns whether a cancel is asked for; None where the lease was lost and nothing written.
         """
-        values = {
-            "epoch": epoch,
-            "progress_at": now,
-            "lease_until": now + timedelta(seconds=lease_seconds),
-        }
+        values = {"epoch": epoch, "progress_at": now, "beat": jobs.c.beat + 1}
         if not self._update_fenced(job_id, fence, values):
             return None
-        self._record(job_id, [("point", dict(point)) for point in points], now)
+        record(self._connection, job_id, [("point", dict(point)) for point in points], now)
         asked = select(jobs.c.cancel_requested).where(jobs.c.id == job_id)
         return bool(self._connection.execute(asked).scalar_one())
 
@@ -188,12 +206,12 @@ class JobStore:
 
         ``count_attempt`` is False where the job did not fail but was stopped with the service.
         """
-        values: dict[str, Any] = {"state": "queued", "lease_until": None, "epoch": 0}
+        values: dict[str, Any] = {"state": "queued", "epoch": 0}
         if not count_attempt:
             values["attempt"] = jobs.c.attempt - 1
         if not self._update_fenced(job_id, fence, values):
             return False
-        self._record(job_id, [("state", {"state": "queued"})], now)
+        record(self._connection, job_id, [("state", {"state": "queued"})], now)
         return True
 
     def request_cancel(self, job_id: str, now: datetime) -> Job:
@@ -202,6 +220,8 @@ class JobStore:
         Raises:
             JobNotFoundError: there is none.
         """
+        # On Postgres its state may not change between the two updates below.
+        self._connection.execute(select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
         queued = and_(jobs.c.id == job_id, jobs.c.state == "queued")
         values = {"state": "cancelled", "cancel_requested": True, "finished_at": now}
         if self._connection.execute(update(jobs).where(queued).values(values)).rowcount == 1:
@@ -223,18 +243,19 @@ class JobStore:
         return [JobEvent(row.seq, row.kind, row.at, row.data) for row in rows]
 
     def curve(self, job_id: str) -> list[dict[str, Any]]:
-        """The points since the job was claimed last, in order."""
-        fence = select(jobs.c.fence).where(jobs.c.id == job_id).scalar_subquery()
+        """The points of the training, in order; one that was written anew takes the place of those
+        from its epoch on."""
         query = (
             select(job_events.c.data)
-            .where(
-                job_events.c.job_id == job_id,
-                job_events.c.kind == "point",
-                job_events.c.fence == fence,
-            )
+            .where(job_events.c.job_id == job_id, job_events.c.kind == "point")
             .order_by(job_events.c.seq)
         )
-        return list(self._connection.execute(query).scalars())
+        points: list[dict[str, Any]] = []
+        for point in self._connection.execute(query).scalars():
+            while points and points[-1]["epoch"] >= point["epoch"]:
+                points.pop()
+            points.append(point)
+        return points
 
     def _end(
         self,
@@ -246,7 +267,7 @@ class JobStore:
         now: datetime,
     ) -> bool:
         assert state in ALLOWED_MOVES["running"]
-        ended = {"state": state, "finished_at": now, "lease_until": None}
+        ended = {"state": state, "finished_at": now}
         if not self._update_fenced(job_id, fence, {**ended, **values}):
             return False
         self._record_end(job_id, state, data, now)
@@ -259,61 +280,9 @@ class JobStore:
     def _record_end(
         self, job_id: str, state: JobState, data: dict[str, Any], now: datetime
     ) -> None:
-        self._record(job_id, [("state", {"state": state}), ("end", {"state": state, **data})], now)
-
-    def _record(
-        self, job_id: str, events: list[tuple[EventKind, dict[str, Any]]], now: datetime
-    ) -> None:
-        """Number the events and write them; those of a state also tell the attempt."""
-        if not events:
-            return
-        # The row of the job is locked from here on, so no other writer takes the same numbers.
-        counted = (
-            update(jobs)
-            .where(jobs.c.id == job_id)
-            .values(events=jobs.c.events + len(events))
-            .returning(jobs.c.events, jobs.c.fence, jobs.c.attempt)
+        record(
+            self._connection,
+            job_id,
+            [("state", {"state": state}), ("end", {"state": state, **data})],
+            now,
         )
-        last, fence, attempt = self._connection.execute(counted).one()
-        first = last - len(events) + 1
-        rows = [
-            {
-                "job_id": job_id,
-                "seq": first + index,
-                "fence": fence,
-                "kind": kind,
-                "at": now,
-                "data": {**data, "attempt": attempt} if kind == "state" else data,
-            }
-            for index, (kind, data) in enumerate(events)
-        ]
-        self._connection.execute(insert(job_events), rows)
-
-
-def _job(row: Row[Any]) -> Job:
-    values: RowMapping = row._mapping
-    promotion, error = values["promotion"], values["error"]
-    return Job(
-        number=values["number"],
-        id=values["id"],
-        model=values["model"],
-        origin=values["origin"],
-        state=values["state"],
-        spec=values.get("spec"),
-        attempt=values["attempt"],
-        fence=values["fence"],
-        lease_until=values["lease_until"],
-        cancel_requested=values["cancel_requested"],
-        epoch=values["epoch"],
-        epochs=values["epochs"],
-        metrics=values["metrics"],
-        version=values["version"],
-        promotion=None if promotion is None else Promotion(**promotion),
-        error=None if error is None else JobError(**error),
-        created_at=values["created_at"],
-        started_at=values["started_at"],
-        progress_at=values["progress_at"],
-        finished_at=values["finished_at"],
-        dataset=values["dataset"],
-        warnings=values["warnings"] or [],
-    )

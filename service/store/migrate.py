@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from service.errors import StoreUnavailableError
 from service.store.database import BUSY_SECONDS
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision; a test compares it with the scripts. Known without Alembic, so that an
 ordinary start need not import it (0.2 s)."""
 
@@ -61,10 +62,16 @@ def _enter_wal_mode(connection: Connection) -> None:
         try:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
             return
-        except OperationalError:
-            if time.monotonic() >= deadline:
+        except OperationalError as error:
+            if not _is_busy(error) or time.monotonic() >= deadline:
                 raise
         time.sleep(0.01)
+
+
+def _is_busy(error: OperationalError) -> bool:
+    """Whether waiting may help: on a disk that cannot be written it does not."""
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _migrate_locked(engine: Engine) -> None:

@@ -70,7 +70,8 @@ jobs = Table(
     _json("spec", nullable=False),
     Column("attempt", Integer, nullable=False, default=0),
     Column("fence", Integer, nullable=False, default=0),
-    Column("lease_until", UtcDateTime),
+    # Grows whenever the lease is renewed: whoever sees it stand still for long may take the job.
+    Column("beat", Integer, nullable=False, default=0, server_default="0"),
     Column("cancel_requested", Boolean, nullable=False, default=False),
     Column("epoch", Integer, nullable=False, default=0),
     Column("epochs", Integer, nullable=False),
@@ -187,4 +188,5 @@ workers = Table(
     Column("generation", _Serial, nullable=False),
     Column("failure", String(1024)),
     Column("seen_at", UtcDateTime, nullable=False),
+    _json("loaded"),
 )

@@ -94,6 +94,25 @@ class VersionStore:
     def count_models(self) -> int:
         return self._connection.execute(select(func.count()).select_from(models)).scalar_one()
 
+    def beyond_newest(self, count: int) -> list[tuple[str, int, str]]:
+        """Model, number and artifact of versions that are neither among the ``count`` newest of
+        their model nor active."""
+        place = func.row_number().over(
+            partition_by=versions.c.model, order_by=versions.c.number.desc()
+        )
+        placed = select(
+            versions.c.model, versions.c.number, versions.c.artifact, place.label("place")
+        ).subquery()
+        active = (deployments.c.model == placed.c.model) & (
+            deployments.c.version == placed.c.number
+        )
+        query = (
+            select(placed.c.model, placed.c.number, placed.c.artifact)
+            .where(placed.c.place > count, ~select(deployments.c.model).where(active).exists())
+            .order_by(placed.c.model, placed.c.number)
+        )
+        return [(row.model, row.number, row.artifact) for row in self._connection.execute(query)]
+
     def delete(self, model: str, number: int) -> None:
         """Delete the row of a version; its number is not given out again."""
         doomed = delete(versions).where(versions.c.model == model, versions.c.number == number)

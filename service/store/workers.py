@@ -25,6 +25,7 @@ class WorkerStore:
             "generation": worker.generation,
             "failure": worker.failure,
             "seen_at": worker.seen_at,
+            "loaded": list(worker.loaded),
         }
         if self._connection.execute(update(workers).where(place).values(values)).rowcount == 0:
             values |= {"node": worker.node, "slot": worker.slot}
@@ -34,7 +35,7 @@ class WorkerStore:
         """Workers that have announced themselves since then."""
         query = select(workers).where(workers.c.seen_at >= since)
         rows = self._connection.execute(query.order_by(workers.c.node, workers.c.slot))
-        return [Worker(**row._mapping) for row in rows]
+        return [Worker(**{**row._mapping, "loaded": tuple(row.loaded or ())}) for row in rows]
 
     def forget(self, node: str, slot: int, pid: int) -> None:
         """Delete the row of a worker that ends, unless another has its slot already."""

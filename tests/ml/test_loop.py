@@ -15,8 +15,9 @@ from ml.errors import DivergedError
 from ml.models.build import build_model
 from ml.spec.model import MlpSpec
 from ml.spec.training import EarlyStoppingSpec
-from ml.training.loop import REPORT_SECONDS, Budget, EarlyStopper, Loop, Point
+from ml.training.loop import REPORT_SECONDS, Budget, Loop, Point
 from ml.training.parts import Part
+from ml.training.stopping import EarlyStopper
 
 STEP_SECONDS = 0.03
 

@@ -13,6 +13,7 @@ from service.artifacts.local import LocalArtifacts
 from service.settings import Settings
 from service.store.database import Database
 from service.store.migrate import migrate
+from tests.postgres import PostgresServer, require_binaries
 from tests.service.making import Place
 
 
@@ -31,14 +32,42 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(params=["sqlite"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path) -> str:
-    """A migrated database without rows. Another back end is one more parameter here."""
-    assert request.param == "sqlite"
-    file = tmp_path / "data" / "refit.db"
-    file.parent.mkdir()
-    shutil.copy(migrated_file, file)
-    return f"sqlite:///{file}"
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real server; where there are no binaries, the tests that need it are skipped."""
+    server = PostgresServer(require_binaries())
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: PostgresServer) -> str:
+    """The name of a migrated Postgres database without rows, which others are copied from."""
+    name = postgres.create()
+    migrate(postgres.url(name))
+    return name
+
+
+@pytest.fixture
+def back_end() -> str:
+    """SQLite for most; rooms whose tests are a contract of the store ask for both, by a
+    `conftest.py` of their own."""
+    return "sqlite"
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, back_end: str, tmp_path: Path) -> Iterator[str]:
+    """A migrated database without rows."""
+    (tmp_path / "data").mkdir()
+    if back_end == "sqlite":
+        file = tmp_path / "data" / "refit.db"
+        shutil.copy(request.getfixturevalue("migrated_file"), file)
+        yield f"sqlite:///{file}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = server.create(request.getfixturevalue("migrated_template"))
+    yield server.url(name)
+    server.drop(name)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from service.entities import Job, MoveKind, NewDataset, NewVersion, Origin
 from service.jobs.desk import JobDesk
 from service.schemas.training import TrainRequest
 from service.settings import Settings
-from service.store.database import Database
+from service.store.database import WRITER_LOCK, Database
 from service.store.jobs import NewJob
 
 T = TypeVar("T")
@@ -189,7 +189,7 @@ class Place:
     def claim(self) -> Job:
         """Claim the oldest job, as the supervisor does."""
         with self.database.write() as stores:
-            job = stores.jobs.claim(datetime.now(UTC), self.settings.lease_seconds)
+            job = stores.jobs.claim(datetime.now(UTC))
         assert job is not None
         return job
 
@@ -227,6 +227,11 @@ def write_locked(url: str) -> Iterator[None]:
     engine = create_engine(url)
     try:
         with engine.connect() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+                yield
+                connection.rollback()
+                return
             raw = connection.connection.dbapi_connection
             assert raw is not None
             raw.isolation_level = None

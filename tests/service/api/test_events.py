@@ -29,7 +29,7 @@ def run(place: Place, points: int = 3) -> Job:
     job = place.claim()
     with place.database.write() as stores:
         curve = [point(epoch) for epoch in range(points)]
-        stores.jobs.progress(job.id, job.fence, points, curve, datetime.now(UTC), 10)
+        stores.jobs.progress(job.id, job.fence, points, curve, datetime.now(UTC))
     return job
 
 
@@ -129,7 +129,7 @@ def test_a_running_job_is_followed_to_its_end(client: Client, place: Place) -> N
     with client.stream(f"/jobs/{job.id}/events") as stream:
         got = stream.read_until("id: 3\n")
         with place.database.write() as stores:
-            stores.jobs.progress(job.id, job.fence, 2, [point(1)], datetime.now(UTC), 10)
+            stores.jobs.progress(job.id, job.fence, 2, [point(1)], datetime.now(UTC))
         got += stream.read_until("id: 4\n")
         assert not stream.ended
         fail(place, job)

@@ -95,9 +95,9 @@ def running(place: Place, epoch: int, seconds: float, epochs: int = 1000) -> Job
     place.queue(epochs=epochs)
     now = datetime.now(UTC)
     with place.database.write() as stores:
-        job = stores.jobs.claim(now - timedelta(seconds=seconds), 1000)
+        job = stores.jobs.claim(now - timedelta(seconds=seconds))
         assert job is not None
-        stores.jobs.progress(job.id, job.fence, epoch, [], now, 1000)
+        stores.jobs.progress(job.id, job.fence, epoch, [], now)
     return job
 
 
@@ -135,9 +135,9 @@ def test_the_time_left_of_a_second_attempt_is_judged_by_that_attempt(
     now = datetime.now(UTC)
     with place.database.write() as stores:
         stores.jobs.requeue(job.id, job.fence, now, count_attempt=True)
-        again = stores.jobs.claim(now - timedelta(seconds=10), 1000)
+        again = stores.jobs.claim(now - timedelta(seconds=10))
         assert again is not None
-        stores.jobs.progress(job.id, again.fence, 250, [], now, 1000)
+        stores.jobs.progress(job.id, again.fence, 250, [], now)
     shown = client.get(f"/jobs/{job.id}").json()
     assert shown["attempt"] == 2
     assert shown["progress"]["eta_seconds"] == pytest.approx(30, abs=2)
@@ -151,7 +151,7 @@ def with_points(place: Place, count: int) -> Job:
     job = place.claim()
     with place.database.write() as stores:
         points = [{"epoch": e, "train_loss": 1 / (1 + e), "test_loss": 0.5} for e in range(count)]
-        stores.jobs.progress(job.id, job.fence, count, points, datetime.now(UTC), 10)
+        stores.jobs.progress(job.id, job.fence, count, points, datetime.now(UTC))
     return job
 
 

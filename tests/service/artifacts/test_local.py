@@ -161,7 +161,7 @@ STEPS = [
     (service.artifacts.local, "_write_durably", 1, False),
     (service.artifacts.local, "_write_durably", 1, True),
     (service.artifacts.local, "_write_durably", 2, False),
-    (service.artifacts.local, "_sync_folder", 1, False),
+    (service.artifacts.local, "sync", 1, False),
     (Path, "rename", 1, False),
 ]
 
@@ -238,6 +238,8 @@ def test_files_then_their_folder_are_synced_then_renamed_then_the_root_is_synced
     artifacts: LocalArtifacts, root: Path, synced: list[str]
 ) -> None:
     name = artifacts.publish(line())
+    # The root was made: its own name is on the disk before anything in it.
+    assert synced.pop(0) == f"sync {root.parent.name} folder"
     sizes = {file: (root / name / file).stat().st_size for file in (WEIGHTS, MANIFEST)}
     unfinished = synced[2].split()[1]
     assert unfinished.startswith(".unfinished-")

@@ -190,6 +190,7 @@ def test_what_is_sealed_is_on_the_disk_before_its_row(
     monkeypatch.setattr(DatasetStore, "add", see_add)
     publish(datasets)
     assert order == [
+        "fsync data",  # The folder of all datasets was made.
         *(f"fsync {name}" for name in (ROWS, SEAL, "dataset")),
         *("rename dataset", "fsync datasets", "row"),
     ]
@@ -215,7 +216,7 @@ def test_one_that_a_job_reads_is_not_deleted(
     with database.write() as stores:
         job = stores.jobs.add(replace(new_job(), dataset=here), NOW)
         if state == "running":
-            stores.jobs.claim(NOW, 10)
+            stores.jobs.claim(NOW)
     with pytest.raises(DatasetInUseError, match="cancel it first"):
         datasets.delete(here)
     assert datasets.get(here)

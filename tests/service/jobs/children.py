@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import service.jobs.checkpoints
 import service.jobs.child
 from ml.artifact import Bundle
+from ml.training.loop import Progress
 from service.artifacts.local import LocalArtifacts
 from service.jobs.child import run_job
 from service.jobs.contest import hold_contest
+from service.jobs.recorder import Recorder
 from service.registry.promotion import Contest
 from service.settings import Settings
 from service.store.database import Database
@@ -27,7 +32,7 @@ def run_and_lose_the_lease_at_the_end(settings: Settings, job_id: str, fence: in
         now = datetime.now(UTC)
         with database.write() as stores:
             assert stores.jobs.requeue(job_id, fence, now, count_attempt=True)
-            assert stores.jobs.claim(now, 10) is not None
+            assert stores.jobs.claim(now) is not None
         database.close()
         return name
 
@@ -59,4 +64,38 @@ def run_with_little_memory(settings: Settings, job_id: str, fence: int) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + 2**30
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    run_job(settings, job_id, fence)
+
+
+def run_with_checkpoints_galore(settings: Settings, job_id: str, fence: int) -> None:
+    """A checkpoint at every report, whatever they cost."""
+    vars(service.jobs.checkpoints)["SHARE"] = 1e9
+    run_job(settings, job_id, fence)
+
+
+def run_and_stop_after(settings: Settings, job_id: str, fence: int) -> None:
+    """The service stops at the training's 15th report."""
+    record, reports = Recorder.record, 0
+
+    def record_and_stop(self: Recorder, progress: Progress) -> None:
+        nonlocal reports
+        record(self, progress)
+        reports += 1
+        if reports == 15:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    Recorder.record = record_and_stop  # type: ignore[method-assign]
+    run_job(settings, job_id, fence)
+
+
+def run_and_tell(settings: Settings, job_id: str, fence: int) -> None:
+    """The epochs of the first report are written to the file `first_report`."""
+    record, told = Recorder.record, settings.data_dir / "first_report"
+
+    def record_and_tell(self: Recorder, progress: Progress) -> None:
+        if not told.exists():
+            told.write_text(str(progress.epochs_done))
+        record(self, progress)
+
+    Recorder.record = record_and_tell  # type: ignore[method-assign]
     run_job(settings, job_id, fence)

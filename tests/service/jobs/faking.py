@@ -54,6 +54,8 @@ class MortalDatabase(Database):
     """A real database that does not answer while it is ``away``."""
 
     away = False
+    asked = 0
+    """How often."""
 
     @contextmanager
     def read(self) -> Iterator[Stores]:
@@ -62,11 +64,12 @@ class MortalDatabase(Database):
             yield stores
 
     @contextmanager
-    def write(self) -> Iterator[Stores]:
+    def write(self, beside_others: bool = False) -> Iterator[Stores]:
         self._require_presence()
-        with super().write() as stores:
+        with super().write(beside_others) as stores:
             yield stores
 
     def _require_presence(self) -> None:
+        self.asked += 1
         if self.away:
             raise StoreUnavailableError("the database does not answer; try again")

