@@ -149,8 +149,6 @@ class ColumnTally:
     def _finish_words(self) -> Column:
         vocabulary = None if self._words is None else tuple(sorted(self._words))
         distinct = self._distinct.count() if vocabulary is None else len(vocabulary)
-        if self._type == "date":
-            vocabulary, distinct = None, self._distinct.count()
         return Column(
             self._name,
             self._type,
