@@ -34,8 +34,8 @@ TABLE: list[tuple[PromoteRule, Contest | None, bool, str]] = [
         "if_better",
         OTHER_SHAPE,
         False,
-        "version 4 has other features or targets, or in another order, or values of a category that "
-        "the new one lacks, so its clients would break: activate the new one by name",
+        "version 4 has other features or targets, or in another order, or values of a category "
+        "that the new one lacks, so its clients would break: activate the new one by name",
     ),
     (
         "if_better",
