@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -40,7 +41,14 @@ def main() -> None:
     with suppress(OSError):
         os.nice(NICENESS)
     _bound_memory()
-    line = json.dumps(answer(request)).encode() + b"\n"
+    try:
+        line = json.dumps(answer(request)).encode() + b"\n"
+    # A panic of polars is no Exception.
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        # The interpreter's own end would abort: the watch holds the lock of the input.
+        os._exit(1)
     is_answered.set()
     answers.write(line)
     answers.flush()
