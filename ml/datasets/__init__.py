@@ -16,6 +16,7 @@ csvfile     CSV becomes rows
 ragged      rows of a CSV file that end early
 search      the first bad cell of a CSV file
 ndjson      NDJSON becomes rows
+objects     objects of JSON become columns, exactly; structs: the same, swiftly
 parquet     Parquet becomes rows
 named       columns by their names, to the letter
 stream      rows on their way to disk

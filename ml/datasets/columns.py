@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from ml.datasets.cells import FLOAT32_MAX, SAFE_INTEGER
-from ml.datasets.distinct import DistinctCounter, hash_numbers
+from ml.datasets.distinct import DistinctCounter, few_hashes
 from ml.datasets.moments import Moments
 from ml.datasets.named import exactly
 from ml.datasets.profile import MAX_CATEGORIES, NUMERIC, Column, ColumnType
@@ -63,8 +63,9 @@ class ColumnTally:
         if cells.null_count():
             cells = cells.drop_nulls()
         if self._type in NUMERIC:
-            found = hash_numbers(cells.cast(pl.Float64).to_numpy())
-            return found[found <= self._distinct.threshold]
+            # A chunk at a time: all of them as one array would be a copy.
+            chunks = [chunk.to_numpy() for chunk in cells.cast(pl.Float64).get_chunks()]
+            return few_hashes(chunks, self._distinct.threshold)
         hashed = cells.hash()
         return hashed.filter(hashed <= int(self._distinct.threshold)).to_numpy()
 
@@ -149,8 +150,6 @@ class ColumnTally:
     def _finish_words(self) -> Column:
         vocabulary = None if self._words is None else tuple(sorted(self._words))
         distinct = self._distinct.count() if vocabulary is None else len(vocabulary)
-        if self._type == "date":
-            vocabulary, distinct = None, self._distinct.count()
         return Column(
             self._name,
             self._type,

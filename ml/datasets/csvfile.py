@@ -81,6 +81,7 @@ def _rows(source: Path, layout: Layout, attempt: Attempt) -> pl.LazyFrame:
         skip_lines=layout.first_line - 1,
         empty_string_is_null=False,
         null_values={c.name: c.marker for c in columns if c.name in native and c.marker} or None,
+        decimal_comma=layout.decimal == "comma" and layout.delimiter != ",",
         glob=False,
     )
     rows = rows.select(

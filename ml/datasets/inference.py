@@ -49,10 +49,7 @@ def plan_column(name: str, cells: Sequence[str], decimal: Decimal, is_text: bool
         return ColumnPlan(name, "text", has_gaps=has_gaps)
     markers = {cell for cell in cells if cell.lower() in MARKERS and "nan" not in cell.lower()}
     is_loose = len(markers) > 1 or any(cell[-1:] in BLANKS for cell in cells if cell)
-    if column_type in ("number", "integer"):
-        # With decimal_comma polars would take 1.234 for 1.234 instead of refusing it.
-        is_loose |= decimal == "comma"
-    else:
+    if column_type not in ("number", "integer"):
         # Of blanks and NaN, its parser of booleans knows neither.
         is_loose |= any(cell[0] in BLANKS or cell.lower() == "nan" for cell in cells if cell)
     if column_type == "date":

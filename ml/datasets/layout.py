@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from ml.datasets.header import check_header, check_names, check_start
 from ml.datasets.inference import ColumnPlan, plan_column
 from ml.datasets.options import DELIMITERS, Decimal, ReadOptions
-from ml.datasets.records import is_empty, records
+from ml.datasets.records import holds, is_empty, records
 from ml.errors import BadFileError
 
 SAMPLE_ROWS = 10_000
@@ -51,7 +51,18 @@ def read_layout(source: Path, options: ReadOptions) -> Layout:
     """
     check_start(source)
     delimiter = options.delimiter or _sniff(source)
-    rows = records(source, delimiter)
+    with source.open("rb") as file:
+        layout = _read_layout(records(file, delimiter), delimiter, options)
+    if options.decimal == "comma" and (delimiter == "," or holds(source, b".")):
+        # polars' parser takes 1.234 for a number then, which may have been meant as 1234.
+        columns = (replace(column, is_loose=True) for column in layout.columns)
+        return replace(layout, columns=tuple(columns))
+    return layout
+
+
+def _read_layout(
+    rows: Iterator[tuple[int, list[str]]], delimiter: str, options: ReadOptions
+) -> Layout:
     header_line, header = next((row for row in rows if not is_empty(row[1])), (0, []))
     if not header:
         raise BadFileError("the file holds nothing but empty lines")
@@ -111,9 +122,10 @@ def _sniff(source: Path) -> str:
 
 def _widths(source: Path, delimiter: str) -> Iterator[int]:
     try:
-        for _, cells in islice(records(source, delimiter), _SNIFFED_ROWS):
-            if not is_empty(cells):
-                yield len(cells)
+        with source.open("rb") as file:
+            for _, cells in islice(records(file, delimiter), _SNIFFED_ROWS):
+                if not is_empty(cells):
+                    yield len(cells)
     except BadFileError:
         # Quotation marks may pair with another delimiter; if not, the reading says so.
         return

@@ -33,7 +33,7 @@ class Column:
     """Population standard deviation (divides by N); None for text and dates."""
     vocabulary: tuple[str, ...] | None
     """The distinct values of a text column in order of code points; None for other columns, and
-    where there are more than `MAX_CATEGORIES`."""
+    where there are more than `MAX_CATEGORIES` or one is longer than 256 characters."""
 
     @property
     def is_numeric(self) -> bool:

@@ -7,19 +7,15 @@ then, so that quotation marks pair and no row has too many cells.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from os import SEEK_END
 from pathlib import Path
 
 import numpy as np
 
-from ml.datasets.records import MAX_LINE_BYTES, is_empty
-
-_BLOCK_BYTES = 256 * 1024
-"""Fits the cache of a core, which its bytes are looked at in several times."""
+from ml.datasets.records import blocks, is_empty
 
 _THREADS = 2
 
@@ -27,12 +23,13 @@ _THREADS = 2
 def has_short_row(source: Path, delimiter: str, width: int) -> bool:
     """Whether a row that is not empty has fewer than ``width`` cells."""
     look = partial(_has_short_row, separator=ord(delimiter), width=width)
-    blocks = _blocks(source)
+    pending: deque[Future[bool]] = deque()
     with ThreadPoolExecutor(_THREADS) as threads:
-        while group := list(islice(blocks, 4 * _THREADS)):
-            if any(threads.map(look, group)):
+        for block in blocks(source):
+            pending.append(threads.submit(look, block))
+            if len(pending) > 4 * _THREADS and pending.popleft().result():
                 return True
-    return False
+        return any(result.result() for result in pending)
 
 
 def has_bad_end(source: Path, delimiter: str, width: int) -> bool:
@@ -44,33 +41,13 @@ def has_bad_end(source: Path, delimiter: str, width: int) -> bool:
         file.seek(-1, SEEK_END)
         if file.read() == b"\n":
             return False
-    *_, rest = _blocks(source)
+    *_, rest = blocks(source)
     try:
         text = rest.decode()
         rows = list(csv.reader([text], delimiter=delimiter, strict=True))
     except (UnicodeDecodeError, csv.Error):
         return True
     return any(len(cells) != width and not is_empty(cells) for cells in rows)
-
-
-def _blocks(source: Path) -> Iterator[bytes]:
-    """The file in blocks that end where a row does; what stands behind the last line feed comes
-    last."""
-    rest = b""
-    with source.open("rb", buffering=0) as file:
-        while read := file.read(_BLOCK_BYTES):
-            block = rest + read
-            end = block.rfind(b"\n") + 1
-            # An odd number of marks: this line feed is part of a cell.
-            while end and block.count(b'"', 0, end) % 2:
-                end = block.rfind(b"\n", 0, end - 1) + 1
-            rest = block[end:]
-            if end:
-                yield block[:end]
-            elif len(rest) > MAX_LINE_BYTES:
-                break
-    if rest:
-        yield rest
 
 
 def _has_short_row(block: bytes, separator: int, width: int) -> bool:

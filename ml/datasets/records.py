@@ -17,16 +17,19 @@ from ml.errors import BadFileError
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """Of one line, and of one cell: whoever has longer ones forgot a quotation mark."""
 
+_BLOCK_BYTES = 256 * 1024
+"""Fits the cache of a core, which the bytes of a block are looked at in several times."""
+
 BOM = b"\xef\xbb\xbf"
 
 
 class Lines:
-    """The physical lines of a file as text that ends in LF, counted from 1."""
+    """The physical lines of a file as text that ends in LF."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], number: int = 0) -> None:
         self._file = file
-        self.number = 0
-        """The line given last."""
+        self.number = number
+        """The line given last, counted from 1: as many lines come before the first given here."""
         self.quotes = 0
         """Quotation marks given since the caller last set it to 0."""
 
@@ -67,7 +70,9 @@ def decode_line(line: bytes, number: int) -> str:
     return text[:-2] + "\n" if text.endswith("\r\n") else text
 
 
-def records(source: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def records(
+    file: IO[bytes], delimiter: str, lines_before: int = 0
+) -> Iterator[tuple[int, list[str]]]:
     """The line that each row begins at, and its cells; the header is the first. Lines without any
     character are left out.
 
@@ -75,26 +80,45 @@ def records(source: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         BadFileError: a line is not UTF-8 text, or quotation marks do not pair as they must.
     """
     csv.field_size_limit(MAX_LINE_BYTES)
-    with source.open("rb") as file:
-        lines = Lines(file)
-        rows = csv.reader(lines, delimiter=delimiter, strict=True)
-        while True:
-            begins = lines.number + 1
-            lines.quotes = 0
-            try:
-                cells = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise _broken(error, begins, lines.number) from error
-            if lines.quotes % 2:
-                raise BadFileError(
-                    f"line {begins}: a quotation mark inside a cell that does not begin with one: "
-                    "put the cell in quotation marks and write this one twice",
-                    begins,
-                )
-            if cells:
-                yield begins, cells
+    lines = Lines(file, lines_before)
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        begins = lines.number + 1
+        lines.quotes = 0
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise _broken(error, begins, lines.number) from error
+        if lines.quotes % 2:
+            raise BadFileError(
+                f"line {begins}: a quotation mark inside a cell that does not begin with one: "
+                "put the cell in quotation marks and write this one twice",
+                begins,
+            )
+        if cells:
+            yield begins, cells
+
+
+def blocks(source: Path) -> Iterator[bytes]:
+    """The file in blocks that end where a row does; what stands behind the last line feed comes
+    last."""
+    rest = b""
+    with source.open("rb", buffering=0) as file:
+        while read := file.read(_BLOCK_BYTES):
+            block = rest + read
+            end = block.rfind(b"\n") + 1
+            # An odd number of marks: this line feed is part of a cell.
+            while end and block.count(b'"', 0, end) % 2:
+                end = block.rfind(b"\n", 0, end - 1) + 1
+            rest = block[end:]
+            if end:
+                yield block[:end]
+            elif len(rest) > MAX_LINE_BYTES:
+                break
+    if rest:
+        yield rest
 
 
 def is_empty(cells: list[str]) -> bool:
@@ -118,6 +142,15 @@ def _broken(error: csv.Error, begins: int, line: int) -> BadFileError:
         "a quotation mark inside a cell is written twice"
     )
     return BadFileError(message, begins)
+
+
+def holds(source: Path, byte: bytes) -> bool:
+    """Whether the byte is anywhere in the file."""
+    with source.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK_BYTES):
+            if byte in block:
+                return True
+    return False
 
 
 def ends_in_empty_line(source: Path) -> bool:

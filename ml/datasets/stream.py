@@ -12,7 +12,7 @@ import polars as pl
 from ml.datasets.reader import ROWS_FILE
 from ml.datasets.tally import Tally
 
-_BATCH_BYTES = 16 * 2**20
+_BATCH_BYTES = 8 * 2**20
 _LEAST_BATCH_ROWS = 512
 _MOST_BATCH_ROWS = 131_072
 

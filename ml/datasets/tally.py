@@ -17,7 +17,7 @@ from ml.errors import BadFileError
 
 _LOOK_BYTES = 4 * 2**20
 _LOOK_ROWS = 8192
-_MOST_LOOK_BYTES = 32 * 2**20
+_MOST_LOOK_BYTES = 16 * 2**20
 """Rows are looked at together until they reach the first two, or the third: with fewer, the asking
 costs more than the answers."""
 

@@ -55,9 +55,16 @@ class StreamedPart:
         return len(self.rows)
 
     def blocks(self) -> Iterator[Block]:
-        """All rows, at most `BLOCK_ROWS` at once."""
+        """All rows, some `BLOCK_ROWS` at once; never one row alone, on which batch norm fails."""
+        kept: Block | None = None
         for x_NF, y_NT in self.rows.blocks():
-            yield self._scaled(x_NF, y_NT)
+            if kept is not None and 1 in (len(x_NF), len(kept[0])):
+                x_NF, y_NT = torch.cat([kept[0], x_NF]), torch.cat([kept[1], y_NT])
+            elif kept is not None:
+                yield self._scaled(*kept)
+            kept = x_NF, y_NT
+        if kept is not None:
+            yield self._scaled(*kept)
 
     def shuffled(self, generator: torch.Generator, batch_rows: int) -> Iterator[Block]:
         """As `Part.shuffled`; a block is a random share of the rows, in random order."""

@@ -33,7 +33,7 @@ def hold_contest(
     metric = _METRIC[loss]
     active_score: float | None = math.inf
     if active is not None:
-        comparable = _take_the_same_rows(active, new)
+        comparable = _take_the_same_rows(active, new) and _knows_all_words(new, active)
         active_score = _score(active, rows, new, metric, device) if comparable else None
     return Contest(
         metric=metric,
@@ -53,6 +53,11 @@ def _take_the_same_rows(one: Bundle, other: Bundle) -> bool:
     else:
         same_features = _stand_alike(one.feature_names, other.feature_names)
     return same_features and _stand_alike(one.target_names, other.target_names)
+
+
+def _knows_all_words(new: Bundle, active: Bundle) -> bool:
+    """Whether ``new`` takes every value of a category that clients of ``active`` may send."""
+    return all(set(words) <= set(new.categories[name]) for name, words in active.categories.items())
 
 
 def _stand_alike(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
@@ -87,11 +92,7 @@ def _encoded_for(bundle: Bundle, new: Bundle, x_NF: torch.Tensor) -> torch.Tenso
     if bool(x_NF[:, unknown].any()):
         raise _UnseenError
     place = {meaning: column for column, meaning in enumerate(theirs)}
-    encoded_NF = torch.zeros(len(x_NF), len(wanted), dtype=x_NF.dtype)
-    for column, meaning in enumerate(wanted):
-        if meaning in place:
-            encoded_NF[:, column] = x_NF[:, place[meaning]]
-    return encoded_NF
+    return x_NF[:, [place[meaning] for meaning in wanted]]
 
 
 def _columns(bundle: Bundle) -> list[tuple[str, str | None]]:

@@ -2,77 +2,35 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service.api.app import create_app
 from service.settings import Settings
+from tests.docs.pages import NEEDS_CURL, ROOT, assert_told, commands
 from tests.e2e.running import running
 from tests.waiting import until
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-NEEDS_CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-
-
-def commands() -> list[tuple[str, str]]:
-    """Every command in the console blocks, with what the README says it prints."""
-    found = []
-    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            found.append((command, output.strip()))
-    return found
-
-
-def assert_same(told: Any, seen: Any, where: str = "") -> None:
-    """``told`` is what the README says; "…" stands for anything, numbers for their first digits."""
-    if told == "…":
-        return
-    if isinstance(told, dict):
-        assert isinstance(seen, dict), where
-        assert list(told) == list(seen), where
-        for key in told:
-            assert_same(told[key], seen[key], f"{where}/{key}")
-    elif isinstance(told, list):
-        assert len(told) == len(seen), where
-        for index, (one, other) in enumerate(zip(told, seen, strict=True)):
-            assert_same(one, other, f"{where}/{index}")
-    elif isinstance(told, float):
-        assert math.isclose(told, seen, rel_tol=1e-4, abs_tol=1e-7), (where, told, seen)
-    else:
-        assert told == seen, where
 
 
 @NEEDS_CURL
 @pytest.mark.e2e
 def test_every_curl_prints_what_is_shown(tmp_path: Path) -> None:
-    curls = [(command, told) for command, told in commands() if command.startswith("curl")]
+    curls = [(command, told) for command, told in commands(README) if command.startswith("curl")]
     assert len(curls) >= 8
     with running(tmp_path / "data") as service:
         for command, told in curls:
-            real = command.replace("http://localhost:8000", service.url)
-            done = subprocess.run(
-                ["bash", "-c", real.replace("curl ", "curl -sS ", 1)],
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=True,
-            )
-            assert_same(json.loads(told), json.loads(done.stdout), command)
+            assert_told(command, told, service.url)
 
 
 @pytest.mark.e2e
 def test_make_run_starts_a_service_that_answers(tmp_path: Path) -> None:
-    assert any(command.startswith("make run") for command, _ in commands())
+    assert any(command.startswith("make run") for command, _ in commands(README))
     environment = {**os.environ, "REFIT_PORT": "0", "REFIT_DATA_DIR": str(tmp_path / "data")}
     log = tmp_path / "log"
     with log.open("wb") as file:

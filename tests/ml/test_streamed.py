@@ -128,6 +128,16 @@ def test_batches_hold_every_row_once_and_are_whole_but_for_the_last(
         assert sizes[-1] == (ROWS % batch_rows or batch_rows)
 
 
+@pytest.mark.parametrize("block_rows", [1, 2, 3, 97, 333, 999, 1000])
+def test_no_block_is_a_row_alone(
+    rows: RowFile, block_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rowfile, "BLOCK_ROWS", block_rows)
+    blocks = list(StreamedPart(rows, None, CPU, torch.float64).blocks())
+    assert min(len(x_NF) for x_NF, _ in blocks) > 1
+    assert torch.equal(torch.cat([y_NT for _, y_NT in blocks]), _whole(rows).y_NT)
+
+
 def test_scaled_rows_are_of_the_dtype_asked_for(rows: RowFile) -> None:
     ones = torch.ones(3, dtype=torch.float64)
     scaling = Scaling(ones, 2 * ones, ones[:1], ones[:1])

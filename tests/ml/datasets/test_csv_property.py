@@ -51,11 +51,14 @@ class Dialect:
     line_end: str
 
     def write(self, rows: Rows) -> str:
-        text = io.StringIO()
-        writer = csv.writer(
-            text, delimiter=self.delimiter, quoting=self.quoting, lineterminator=self.line_end
-        )
-        writer.writerows(rows)
+        text = io.StringIO(newline="")
+        # With CRLF, so that a cell with either is quoted: before 3.13 Python looks for no others.
+        writer = csv.writer(text, delimiter=self.delimiter, quoting=self.quoting)
+        for row in rows:
+            writer.writerow(row)
+            text.seek(text.tell() - len("\r\n"))
+            text.truncate()
+            text.write(self.line_end)
         return text.getvalue()
 
 

@@ -99,6 +99,16 @@ def test_a_request_that_is_none_is_a_crash(tmp_path: Path) -> None:
     assert b"Traceback" in errors
 
 
+def test_a_failure_of_ours_is_a_crash_that_says_where(tmp_path: Path) -> None:
+    process = start()
+    ask(process, tmp_path / "no such file", tmp_path)
+    # Its input stays open, as it does in the service.
+    with process:
+        assert process.wait(SECONDS) == 1
+        assert process.stderr is not None
+        assert b"FileNotFoundError" in process.stderr.read()
+
+
 def test_it_ends_when_nobody_waits_for_the_answer(tmp_path: Path) -> None:
     # A pipe that nobody writes to: the reading of it takes for ever.
     source = tmp_path / "rows"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.datasets.distinct import DistinctCounter, hash_numbers
+from ml.datasets.distinct import DistinctCounter, few_hashes, hash_numbers
 from ml.datasets.moments import Moments
 from ml.datasets.profile import MAX_CATEGORIES, Profile
 from tests.ml.datasets.reading import column, quick, read
@@ -115,3 +115,23 @@ def test_many_distinct_numbers_are_estimated(step: float) -> None:
 
 def test_zero_has_one_hash() -> None:
     assert len(set(hash_numbers(np.array([0.0, -0.0])).tolist())) == 1
+
+
+@given(st.integers(0, 2**64 - 1), st.lists(st.integers(0, 3000), max_size=4), st.integers(0, 99))
+@quick
+def test_few_hashes_are_those_below_the_threshold(most: int, sizes: list[int], seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    chunks = [generator.normal(size=10 * size) for size in sizes]
+    threshold = np.uint64(most)
+    wanted = hash_numbers(np.concatenate([np.empty(0), *chunks]))
+    found = few_hashes(chunks, threshold)
+    assert found.tolist() == wanted[wanted <= threshold].tolist()
+
+
+@pytest.mark.parametrize("step", [1.0, 0.01, 1024.0, 86400e6, 1 / 3])
+def test_evenly_spaced_numbers_are_estimated_as_well(step: float) -> None:
+    counter = DistinctCounter()
+    for start in range(0, 1_000_000, 65_536):
+        part = np.arange(start, min(start + 65_536, 1_000_000)) * step
+        counter.add(few_hashes([part], counter.threshold))
+    assert abs(counter.count() - 1_000_000) < 100_000

@@ -339,7 +339,7 @@ def test_a_retrain_with_words_that_the_active_version_does_not_know_is_promoted(
     colours = ("blue", "green", "pink", "red")
     job = trained(empty_client, coloured(send(empty_client, houses(80, colours))))
     assert job["promotion"]["promoted"] is True
-    assert job["promotion"]["reason"].endswith("against inf of version 1 on the same rows")
+    assert "cannot answer the rows held out" in job["promotion"]["reason"]
     params = empty_client.get("/models/houses/versions/2/params").json()
     assert params["categories"] == {"colour": list(colours)}
     # JSON has no infinity: that all of it is read back is part of the test.
@@ -350,13 +350,12 @@ def test_a_retrain_with_words_that_the_active_version_does_not_know_is_promoted(
     check_problem(empty_client.post(first, {"rows": [row]}), 422, "unseen_category")
 
 
-def test_a_retrain_with_fewer_words_is_compared_all_the_same(empty_client: Client) -> None:
+def test_a_retrain_with_fewer_words_is_not_promoted_by_itself(empty_client: Client) -> None:
     trained(empty_client, coloured(send(empty_client, houses())))
     fewer = send(empty_client, houses(60, ("blue", "red")))
-    slow: dict[str, Any] = {"epochs": 1, "optimizer": {"kind": "sgd", "lr": 1e-6}}
-    job = trained(empty_client, coloured(fewer), **slow)
+    job = trained(empty_client, coloured(fewer))
     assert job["promotion"]["promoted"] is False
-    assert "inf" not in job["promotion"]["reason"]
+    assert "values of a category that the new one lacks" in job["promotion"]["reason"]
 
 
 def test_a_retrain_with_other_columns_is_not_promoted_by_itself(empty_client: Client) -> None:

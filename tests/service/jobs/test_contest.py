@@ -116,10 +116,14 @@ def test_rows_are_encoded_anew_for_a_model_of_other_words() -> None:
     table = houses(("blue", "green", "red"), [0, 2, 2], [11.0, 13.0, 13.0])
     held = hold_contest(BLUE_GREEN_RED, BLUE_RED, table, "l1", CPU, 1, False)
     assert (held.new, held.active) == (0, 0)
-    # And the other way round: the active one knows a word more.
+
+
+def test_a_word_that_only_the_active_one_knows_is_what_its_clients_may_send() -> None:
     table = houses(("blue", "red"), [0, 1, 1], [11.0, 13.0, 13.0])
     held = hold_contest(BLUE_RED, BLUE_GREEN_RED, table, "l1", CPU, 1, False)
-    assert (held.new, held.active) == (0, 0)
+    promoted, reason = decide("if_better", held)
+    assert not promoted
+    assert "values of a category that the new one lacks" in reason
 
 
 def test_a_word_that_the_active_one_has_never_seen_scores_infinitely_badly() -> None:
@@ -128,7 +132,7 @@ def test_a_word_that_the_active_one_has_never_seen_scores_infinitely_badly() -> 
     assert (held.new, held.active) == (0, math.inf)
     promoted, reason = decide("if_better", held)
     assert promoted
-    assert reason == "not worse: mae 0 against inf of version 1 on the same rows"
+    assert reason == "version 1 cannot answer the rows held out, the new one can"
 
 
 def test_words_in_other_places_are_found_by_their_names() -> None:

@@ -34,8 +34,8 @@ TABLE: list[tuple[PromoteRule, Contest | None, bool, str]] = [
         "if_better",
         OTHER_SHAPE,
         False,
-        "version 4 has other features or targets, or in another order, so its clients would break: "
-        "activate the new one by name",
+        "version 4 has other features or targets, or in another order, or values of a category "
+        "that the new one lacks, so its clients would break: activate the new one by name",
     ),
     (
         "if_better",
@@ -43,7 +43,12 @@ TABLE: list[tuple[PromoteRule, Contest | None, bool, str]] = [
         True,
         "version 4 is the bootstrap line and takes other rows",
     ),
-    ("if_better", DAMAGED, True, "not worse: mae 0.1 against inf of version 4 on the same rows"),
+    (
+        "if_better",
+        DAMAGED,
+        True,
+        "version 4 cannot answer the rows held out, the new one can",
+    ),
     ("if_better", HOPELESS, False, "worse: mae inf against 0.2 of version 4 on the same rows"),
     (
         "if_better",
