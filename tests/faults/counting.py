@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
-HEAD = "| fault | tried | failed | 95 % bound | of the run |\n|---|---|---|---|---|"
+COLUMNS = ("fault", "tried", "failed", "95 % bound", "of the run", "at the commit")
+HEAD = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
 
 LONG = os.environ.get("FAULTS", "short") == "long"
 """Whether this is the long run of `make faults`."""
 
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
 """Of every random choice; another one visits other instants and other states."""
+
+
+def _commit() -> str:
+    """The short name of the commit that is tried; "?" where nobody knows."""
+    command = ["git", "-C", str(PAGE.parent), "rev-parse", "--short", "HEAD"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    return asked.stdout.strip() or "?"
+
+
+COMMIT = _commit()
 
 
 def pick(short: int, long: int, name: str) -> int:
@@ -49,7 +61,8 @@ class Count:
     def line(self) -> str:
         """A line of the table."""
         run = "long" if LONG else "short"
-        return f"| {self.fault} | {self.tried:,} | {self.failed} | {self._bound} | {run} |"
+        cells = (self.fault, f"{self.tried:,}", str(self.failed), self._bound, run, COMMIT)
+        return f"| {' | '.join(cells)} |"
 
     @property
     def _bound(self) -> str:
