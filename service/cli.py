@@ -32,7 +32,7 @@ def serve() -> None:
     settings = _settings_or_exit()
     from service.observability.logs import configure_logs
 
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
     for sentence in unknown_settings():
         logger.warning(sentence)
     raise typer.Exit(_serve(settings))
@@ -42,6 +42,7 @@ def _serve(settings: Settings) -> int:
     from ml.errors import PluginError
     from service.durable import make_folder
     from service.errors import StoreUnavailableError
+    from service.observability.layout import Shared
     from service.processes.launch import ForkLauncher, choose_launcher
     from service.processes.parent import Parent, listen, run_parent
     from service.processes.parts import Part, SupervisorPart, WebPart
@@ -77,12 +78,15 @@ def _serve(settings: Settings) -> int:
     if isinstance(launcher, ForkLauncher):
         # Imported once here and shared by every process forked from this one.
         import service.processes.web  # noqa: F401
+    shared = Shared.make(settings.workers)
     parts: dict[str, Part] = {"supervisor": SupervisorPart()}
     for slot in range(settings.workers):
         fd = listener.fileno()
-        parts[f"web worker {slot}"] = WebPart(slot=slot, node=node, listen_fd=fd)
+        parts[f"web worker {slot}"] = WebPart(
+            slot=slot, node=node, listen_fd=fd, metrics_fd=shared.fd
+        )
     logger.info("Refit listens on http://%s:%d (docs: http://%s:%d/docs)", host, port, host, port)
-    return run_parent(Parent(parts, launcher), listener, settings.shutdown_seconds)
+    return run_parent(Parent(parts, launcher, shared), listener, settings.shutdown_seconds)
 
 
 def _import_architectures() -> None:
@@ -130,7 +134,7 @@ def part(description: str) -> None:
     from service.observability.logs import configure_logs
     from service.processes.launch import parse_part, run_part
 
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
     sys.exit(run_part(parse_part(description), settings, os.getppid()))
 
 

@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     """How processes start: fork takes milliseconds; auto spawns where a GPU or macOS forbids it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity that is logged."""
+    log_format: Literal["text", "json"] = "text"
+    """How log lines look: text for people, json for programs."""
+    access_log: bool = False
+    """Log a line for each request that is answered."""
 
     max_body_bytes: Positive = 16 * 1024 * 1024
     """Largest request body, in bytes."""

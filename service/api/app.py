@@ -10,9 +10,18 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.api.errors import install_error_handlers
-from service.api.middleware import HeadAsGet, RequestIds
+from service.api.middleware import HeadAsGet, Measured, RequestIds
 from service.api.openapi import install_openapi
-from service.api.routes import datasets, health, index, jobs, models, predict, train
+from service.api.routes import (
+    datasets,
+    health,
+    index,
+    jobs,
+    metrics,
+    models,
+    predict,
+    train,
+)
 from service.api.state import AppState
 
 DESCRIPTION = """
@@ -43,9 +52,10 @@ def create_app(make_state: MakeState) -> FastAPI:
         redirect_slashes=False,
     )
     install_error_handlers(app)
-    for noun in (index, predict, train, jobs, datasets, models, health):
+    for noun in (index, predict, train, jobs, datasets, models, health, metrics):
         app.include_router(noun.router)
     install_openapi(app)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestIds)
+    app.add_middleware(Measured)
     return app

@@ -130,6 +130,8 @@ def problem(
 ) -> Response:
     """A problem as an answer."""
     status = STATUS[code]
+    # For `middleware.Measured`.
+    request.scope["refit_problem"] = code
     body = {
         "type": f"/docs/errors#{code}",
         "title": status.phrase,

@@ -8,9 +8,11 @@ from typing import Annotated
 import torch
 from fastapi import Depends, Request
 
+from service.api.scrape import Scrape
 from service.datasets.catalogue import Datasets
 from service.datasets.intake import Intake
 from service.jobs.desk import JobDesk
+from service.observability.metrics import Metrics
 from service.registry.registry import Registry
 from service.serving.inference import Inference
 from service.serving.pool import Pool
@@ -31,6 +33,8 @@ class AppState:
     pool: Pool
     rollout: Rollout
     device: torch.device
+    metrics: Metrics
+    scrape: Scrape
     draining: bool = False
     """Set at SIGTERM: not ready any more, streams end, requests in flight finish."""
     event_streams: int = 0

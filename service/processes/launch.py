@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import Protocol
 
 from service.processes.death import die_with
 from service.processes.parts import PART, Part, SupervisorPart, TrainingPart, WebPart
 from service.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
@@ -70,7 +72,7 @@ class ForkLauncher:
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
         except BaseException:
-            traceback.print_exc()
+            logger.critical("%s ended by an error of ours", part.kind, exc_info=True)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -87,11 +89,14 @@ class SpawnLauncher:
         environment = dict(os.environ)  # noqa: TID251
         if not isinstance(part, WebPart):
             return os.posix_spawn(sys.executable, command, environment)
-        os.set_inheritable(part.listen_fd, True)
+        inherited = [fd for fd in (part.listen_fd, part.metrics_fd) if fd is not None]
+        for fd in inherited:
+            os.set_inheritable(fd, True)
         try:
             return os.posix_spawn(sys.executable, command, environment)
         finally:
-            os.set_inheritable(part.listen_fd, False)
+            for fd in inherited:
+                os.set_inheritable(fd, False)
 
 
 def run_part(part: Part, settings: Settings, parent_pid: int) -> int:

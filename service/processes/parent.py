@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
+from service.observability.layout import Shared
 from service.processes.launch import Launcher
-from service.processes.parts import BACKLOG, Part
+from service.processes.parts import BACKLOG, Part, WebPart
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,11 @@ class _Slot:
     started: float = 0.0
     quick_deaths: int = 0
     start_at: float = 0.0
+    starts: int = 0
+
+    @property
+    def web_slot(self) -> int | None:
+        return self.part.slot if isinstance(self.part, WebPart) else None
 
 
 class Parent:
@@ -40,11 +46,13 @@ class Parent:
         self,
         parts: dict[str, Part],
         launcher: Launcher,
+        shared: Shared | None = None,
         wait_for: Callable[[int, int], tuple[int, int]] = os.waitpid,
         kill: Callable[[int, int], None] = os.kill,
     ) -> None:
         self._slots = [_Slot(name, part) for name, part in parts.items()]
         self._launcher = launcher
+        self._shared = shared
         self._wait_for = wait_for
         self._kill = kill
         self._stopping = False
@@ -62,6 +70,9 @@ class Parent:
             if slot.pid is None and not self._stopping and now >= slot.start_at:
                 slot.pid = self._launcher.start(slot.part)
                 slot.started = now
+                slot.starts += 1
+                if self._shared is not None:
+                    self._shared.note_start(slot.web_slot, slot.pid, again=slot.starts > 1)
                 logger.info("%s runs as process %d", slot.name, slot.pid)
 
     def signal_all(self, number: signal.Signals) -> None:
@@ -79,6 +90,8 @@ class Parent:
         if not self._stopping:
             logger.error("%s (process %d) ended with %d", slot.name, slot.pid, code)
         slot.pid = None
+        if self._shared is not None:
+            self._shared.note_end(slot.web_slot)
         lived = now - slot.started
         slot.quick_deaths = slot.quick_deaths + 1 if lived < QUICK_DEATH_SECONDS else 0
         wait = BACKOFF_SECONDS[min(slot.quick_deaths, len(BACKOFF_SECONDS) - 1)]

@@ -21,6 +21,8 @@ class WebPart(_Part):
     slot: int
     node: str
     listen_fd: int
+    metrics_fd: int | None = None
+    """What the web workers count, shared by all; None for one that counts for itself alone."""
 
 
 class SupervisorPart(_Part):

@@ -30,7 +30,7 @@ class _Server(uvicorn.Server):
 
 def run_web(part: WebPart, settings: Settings) -> int:
     """Answer requests until SIGTERM, then finish those in flight."""
-    app = build_app(settings, part.node, part.slot)
+    app = build_app(settings, part.node, part.slot, part.metrics_fd)
     config = uvicorn.Config(
         app,
         loop="uvloop",

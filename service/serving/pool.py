@@ -42,6 +42,11 @@ class Pool:
         """Some version that answers, if any does."""
         return next(iter(list(self._active.values())), None)
 
+    def serving(self) -> tuple[list[tuple[str, int]], int]:
+        """Model and number of each active version, and how many versions are in memory."""
+        active = [(served.model, served.version) for served in list(self._active.values())]
+        return active, len(self.artifacts())
+
     def artifacts(self) -> list[str]:
         """The artifact of each version that is loaded, in order."""
         with self._lock:

@@ -87,6 +87,17 @@ class JobStore:
             query = query.where(jobs.c.state == state)
         return self._connection.execute(query).scalar_one()
 
+    def count_by_state(self) -> dict[JobState, int]:
+        """How many jobs there are of each state that any has."""
+        query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+        return dict(tuple(row) for row in self._connection.execute(query))
+
+    def oldest_queued(self) -> datetime | None:
+        """When the job was made that waits longest; None where none waits."""
+        queued = select(jobs.c.created_at).where(jobs.c.state == "queued")
+        oldest = queued.order_by(jobs.c.number).limit(1)
+        return self._connection.execute(oldest).scalar_one_or_none()
+
     def uses_dataset(self, dataset: str) -> bool:
         """Whether a queued or running job reads that dataset."""
         reads = and_(jobs.c.dataset == dataset, jobs.c.state.in_(("queued", "running")))

@@ -23,6 +23,7 @@ async def index(request: Request) -> dict[str, object]:
             "docs": "/docs",
             "openapi": "/openapi.json",
             "health": "/health",
+            "metrics": "/metrics",
             "params": "/params",
             "jobs": "/jobs",
             "datasets": "/datasets",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service.api.body import JSON, json_body, parse_json, read_body, require_media_type
@@ -14,6 +17,8 @@ from service.api.openapi import problems
 from service.api.params import ModelName, VersionNumber
 from service.api.state import AppState, Parts
 from service.entities import DEFAULT_MODEL
+from service.errors import ServiceError
+from service.observability.metrics import Predictions
 from service.schemas.predict import PredictRequest, PredictResponse
 from service.serving.pool import Served
 from service.serving.rows import rows_of, rows_of_csv
@@ -79,17 +84,48 @@ async def predict_version(
     explain: Explain = False,
 ) -> Response:
     """Answered by that version, active or not."""
-    kind, body = await _read(request, parts)
-    served = await run_in_threadpool(parts.inference.version, model, version)
-    return await _answer(parts, served, kind, body, explain)
+
+    async def find() -> Served:
+        return await run_in_threadpool(parts.inference.version, model, version)
+
+    return await _predict(request, parts, find, explain)
 
 
 async def _predict_active(request: Request, parts: AppState, model: str, explain: bool) -> Response:
-    kind, body = await _read(request, parts)
-    served = parts.inference.active(model)
+    async def find() -> Served:
+        served = parts.inference.active(model)
+        if served is None:
+            served = await run_in_threadpool(parts.inference.require_active, model)
+        return served
+
+    return await _predict(request, parts, find, explain)
+
+
+async def _predict(
+    request: Request, parts: AppState, find: Callable[[], Awaitable[Served]], explain: bool
+) -> Response:
+    """Read, answer, and count."""
+    served = None
+    try:
+        kind, body = await _read(request, parts)
+        began = time.perf_counter()
+        served = await find()
+        response, rows = await _answer(parts, served, kind, body, explain)
+    except ClientDisconnect:
+        raise
+    except Exception as error:
+        code = error.code if isinstance(error, ServiceError) else "internal_error"
+        _counts(parts, served).fail(code)
+        raise
+    seconds = time.perf_counter() - began
+    _counts(parts, served).add_one(rows, seconds)
+    return response
+
+
+def _counts(parts: AppState, served: Served | None) -> Predictions:
     if served is None:
-        served = await run_in_threadpool(parts.inference.require_active, model)
-    return await _answer(parts, served, kind, body, explain)
+        return parts.metrics.no_version()
+    return parts.metrics.predictions(served.model, served.version)
 
 
 async def _read(request: Request, parts: AppState) -> tuple[str, bytes]:
@@ -99,8 +135,10 @@ async def _read(request: Request, parts: AppState) -> tuple[str, bytes]:
 
 async def _answer(
     parts: AppState, served: Served, kind: str, body: bytes, explain: bool
-) -> Response:
-    def work() -> bytes:
+) -> tuple[Response, int]:
+    """The answer, and how many rows it predicts."""
+
+    def work() -> tuple[bytes, int]:
         bundle = served.predictor.bundle
         if kind == CSV:
             rows, asked = rows_of_csv(body, bundle, parts.settings.max_predict_rows), explain
@@ -108,7 +146,8 @@ async def _answer(
             request = parse_json(body, PredictRequest)
             rows, asked = rows_of(request, bundle), explain or request.explain
         answer = parts.inference.answer(served, rows, asked)
-        return answer.model_dump_json(exclude_none=True).encode()
+        return answer.model_dump_json(exclude_none=True).encode(), len(rows.x_NF)
 
-    content = work() if len(body) <= INLINE_BYTES else await run_in_threadpool(work)
-    return Response(content, headers={"Refit-Version": str(served.version)}, media_type=JSON)
+    content, count = work() if len(body) <= INLINE_BYTES else await run_in_threadpool(work)
+    headers = {"Refit-Version": str(served.version)}
+    return Response(content, headers=headers, media_type=JSON), count

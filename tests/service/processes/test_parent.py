@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from service.observability import layout
+from service.observability.layout import Shared
 from service.processes.parent import BACKOFF_SECONDS, QUICK_DEATH_SECONDS, Parent, listen
 from service.processes.parts import Part, SupervisorPart, WebPart
 
@@ -48,7 +50,7 @@ def processes() -> Processes:
 
 @pytest.fixture
 def parent(processes: Processes) -> Parent:
-    return Parent(PARTS, processes, processes.wait_for, processes.kill)
+    return Parent(PARTS, processes, wait_for=processes.wait_for, kill=processes.kill)
 
 
 def test_every_part_is_started_once(parent: Parent, processes: Processes) -> None:
@@ -113,6 +115,31 @@ def test_a_signal_goes_to_those_that_live(parent: Parent, processes: Processes) 
     processes.killed.clear()
     parent.signal_all(signal.SIGKILL)
     assert processes.killed == [(102, signal.SIGKILL)]
+
+
+def test_whoever_is_scraped_can_tell_who_lives_and_who_was_started_again(
+    processes: Processes,
+) -> None:
+    shared = Shared.make(1)
+    parent = Parent(PARTS, processes, shared, processes.wait_for, processes.kill)
+
+    def restarts() -> tuple[float, float]:
+        return shared.cells[layout.WEB_RESTARTS], shared.cells[layout.SUPERVISOR_RESTARTS]
+
+    assert (shared.worker_pids(), shared.supervisor_pid) == ({}, 0)
+    parent.step(0)
+    assert (shared.worker_pids(), shared.supervisor_pid) == ({0: 102}, 101)
+    assert restarts() == (0, 0)
+    processes.dead[102] = signal.SIGKILL
+    parent.step(1)
+    assert shared.worker_pids() == {}
+    parent.step(1 + BACKOFF_SECONDS[1])
+    assert shared.worker_pids() == {0: 103}
+    assert restarts() == (1, 0)
+    processes.dead[101] = 0
+    parent.step(QUICK_DEATH_SECONDS)
+    assert shared.supervisor_pid == 104
+    assert restarts() == (1, 1)
 
 
 # ---- a real tree of two processes ----

@@ -33,6 +33,18 @@ def test_a_swap_takes_the_place_of_what_served_that_model() -> None:
     assert pool.active("other") is other
 
 
+def test_what_serves_is_told_with_how_many_are_in_memory() -> None:
+    pool = Pool(4)
+    assert pool.serving() == ([], 0)
+    pool.swap(served(1))
+    pool.swap(served(3, "other"))
+    pool.swap(served(2))
+    pool.other("artifact9", lambda: served(9).predictor)
+    active, loaded = pool.serving()
+    assert sorted(active) == [("default", 2), ("other", 3)]
+    assert loaded == 3
+
+
 class Loads:
     """Counts what was loaded."""
 

@@ -101,3 +101,16 @@ def test_only_old_keys_are_deleted(database: Database) -> None:
         assert stores.keys.delete_older(later(10)) == 1
         kept = [stores.keys.find(f"key{s}", NOW) is not None for s in (0, 10, 20)]
     assert kept == [False, True, True]
+
+
+def test_counts_by_state_and_the_job_that_waits_longest(database: Database) -> None:
+    with database.read() as stores:
+        assert stores.jobs.count_by_state() == {}
+        assert stores.jobs.oldest_queued() is None
+    with database.write() as stores:
+        for seconds in (0, 10, 20):
+            stores.jobs.add(new_job(), later(seconds))
+        stores.jobs.claim(later(30))
+    with database.read() as stores:
+        assert stores.jobs.count_by_state() == {"running": 1, "queued": 2}
+        assert stores.jobs.oldest_queued() == later(10)
