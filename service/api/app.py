@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from service.api.errors import install_error_handlers
 from service.api.middleware import HeadAsGet, RequestIds
 from service.api.openapi import install_openapi
-from service.api.routes import datasets, health, index, jobs, models, predict, train
+from service.api.routes import datasets, health, index, jobs, models, predict, train, v2, v2_infer
 from service.api.state import AppState
 
 DESCRIPTION = """
@@ -43,7 +43,7 @@ def create_app(make_state: MakeState) -> FastAPI:
         redirect_slashes=False,
     )
     install_error_handlers(app)
-    for noun in (index, predict, train, jobs, datasets, models, health):
+    for noun in (index, predict, v2_infer, train, jobs, datasets, models, health, v2):
         app.include_router(noun.router)
     install_openapi(app)
     app.add_middleware(HeadAsGet)
