@@ -143,6 +143,15 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
+class ListedVersion:
+    """A version without what it is made of."""
+
+    model: str
+    number: int
+    active: bool
+
+
+@dataclass(frozen=True)
 class NewDataset:
     """What an upload registers."""
 

@@ -8,6 +8,7 @@ ServiceError
  +- BadFileError             bad_file: a file of rows that cannot be read, with line and column
  +- TooLargeError            a body above its bound
  +- UnsupportedMediaTypeError
+ +- UnsupportedOperationError  what a protocol knows and this service does otherwise
  +- QueueFullError           try again after ``retry_after_seconds``
  +- TooManyStreamsError      likewise
  +- TooManyUploadsError      likewise
@@ -154,6 +155,12 @@ class TooLargeError(ServiceError):
 
 class UnsupportedMediaTypeError(ServiceError):
     code = "unsupported_media_type"
+
+
+class UnsupportedOperationError(ServiceError):
+    """What a protocol knows and this service does otherwise; the detail says how."""
+
+    code = "unsupported_operation"
 
 
 class QueueFullError(ServiceError):

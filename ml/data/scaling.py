@@ -22,15 +22,27 @@ class Scaling:
     def scale_x(self, x_NF: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Standardized features. The difference is taken in float64: at x = 1e9 ± 1 float32 would
         lose it."""
-        return ((x_NF.double() - self.x_mean_F) / self.x_std_F).to(dtype)
+        return _standardized(x_NF, self.x_mean_F, self.x_std_F, dtype)
 
     def scale_y(self, y_NT: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Standardized targets."""
-        return ((y_NT.double() - self.y_mean_T) / self.y_std_T).to(dtype)
+        return _standardized(y_NT, self.y_mean_T, self.y_std_T, dtype)
 
     def unscale_y(self, y_NT: torch.Tensor) -> torch.Tensor:
         """Targets in raw units, float64: at y = 1e9 ± 1 float32 would lose the difference."""
-        return y_NT.double() * self.y_std_T + self.y_mean_T
+        std_T, mean_T = self.y_std_T, self.y_mean_T
+        rows, columns = y_NT.shape
+        block = _block_rows(columns)
+        if rows < block:
+            return y_NT.double() * std_T + mean_T
+        whole = rows - rows % block
+        raw_NT = torch.empty(rows, columns, dtype=torch.float64)
+        std_BT, mean_BT = _repeated(std_T, block), _repeated(mean_T, block)
+        for start in range(0, whole, block):
+            here = slice(start, start + block)
+            raw_NT[here].copy_(y_NT[here]).mul_(std_BT).add_(mean_BT)
+        raw_NT[whole:] = y_NT[whole:].double() * std_T + mean_T
+        return raw_NT
 
     def inverse(self) -> Scaling:
         """The scaling that undoes this one: x = (z - (-m/s)) / (1/s)."""
@@ -49,6 +61,39 @@ class Scaling:
             "y_mean_T": self.y_mean_T,
             "y_std_T": self.y_std_T,
         }
+
+
+BLOCK_VALUES = 16_384
+"""128 kB in float64: what is worked on stays in the processor's cache."""
+
+
+def _block_rows(columns: int) -> int:
+    return max(1, BLOCK_VALUES // columns)
+
+
+def _repeated(values_C: torch.Tensor, rows: int) -> torch.Tensor:
+    """The same row so many times: adding it needs no broadcast, which is slow for short rows."""
+    return values_C.expand(rows, -1).contiguous()
+
+
+def _standardized(
+    values_NC: torch.Tensor, mean_C: torch.Tensor, std_C: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    """(values - mean) / std in float64, then ``dtype``; the same bits in blocks as at once, and
+    several times as fast."""
+    rows, columns = values_NC.shape
+    block = _block_rows(columns)
+    if rows < block:
+        return ((values_NC.double() - mean_C) / std_C).to(dtype)
+    whole = rows - rows % block
+    found_NC = torch.empty(rows, columns, dtype=dtype)
+    mean_BC, std_BC = _repeated(mean_C, block), _repeated(std_C, block)
+    work_BC = torch.empty(block, columns, dtype=torch.float64)
+    for start in range(0, whole, block):
+        here = slice(start, start + block)
+        found_NC[here] = work_BC.copy_(values_NC[here]).sub_(mean_BC).div_(std_BC)
+    found_NC[whole:] = (values_NC[whole:].double() - mean_C) / std_C
+    return found_NC
 
 
 def relative_scaling(old: Scaling | None, new: Scaling | None) -> Scaling | None:

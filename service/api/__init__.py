@@ -3,6 +3,7 @@
 app         the application from its parts
 state       what the requests of one process share
 body        bodies: bounded, typed, strict
+v2_body     bodies of /v2: JSON, the bytes of tensors behind it, compressed or not
 upload      bodies that go to disk as they come
 prefer      the headers Prefer and Idempotency-Key
 errors      every problem+json is made here
@@ -11,6 +12,7 @@ scrape      what one scrape of /metrics tells
 params      parameters of paths and queries
 waiting     wait for a job or for every worker, as `Prefer: wait` asks
 render      records of the service -> wire types
+render_v2   the same in the words of the Open Inference Protocol v2
 openapi     what /openapi.json says beyond what FastAPI finds
 routes/     one file a noun
 """

@@ -21,6 +21,8 @@ from service.api.routes import (
     models,
     predict,
     train,
+    v2,
+    v2_infer,
 )
 from service.api.state import AppState
 
@@ -52,7 +54,7 @@ def create_app(make_state: MakeState) -> FastAPI:
         redirect_slashes=False,
     )
     install_error_handlers(app)
-    for noun in (index, predict, train, jobs, datasets, models, health, metrics):
+    for noun in (index, predict, v2_infer, train, jobs, datasets, models, health, v2, metrics):
         app.include_router(noun.router)
     install_openapi(app)
     app.add_middleware(HeadAsGet)

@@ -25,14 +25,23 @@ async def read_body(request: Request, limit: int) -> bytes:
     Raises:
         TooLargeError: it has more than ``limit`` bytes; the rest is not read.
     """
+    return b"".join(await read_chunks(request, limit))
+
+
+async def read_chunks(request: Request, limit: int) -> list[bytes]:
+    """The whole body, in the pieces in which it came.
+
+    Raises:
+        TooLargeError: it has more than ``limit`` bytes; the rest is not read.
+    """
     check_length(request, limit)
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise _too_large(f"more than {limit}", limit)
+            raise too_large(f"more than {limit}", limit)
         chunks.append(chunk)
-    return b"".join(chunks)
+    return chunks
 
 
 def check_length(request: Request, limit: int) -> None:
@@ -44,12 +53,12 @@ def check_length(request: Request, limit: int) -> None:
     told = request.headers.get("content-length", "")
     if told.isascii() and told.isdigit():
         if len(told) > 18:
-            raise _too_large(f"more than {limit}", limit)
+            raise too_large(f"more than {limit}", limit)
         if int(told) > limit:
-            raise _too_large(told, limit)
+            raise too_large(told, limit)
 
 
-def _too_large(size: str, limit: int) -> TooLargeError:
+def too_large(size: str, limit: int) -> TooLargeError:
     return TooLargeError(f"the body has {size} bytes, at most {limit} are allowed")
 
 

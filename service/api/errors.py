@@ -1,6 +1,7 @@
 """Every `application/problem+json` (RFC 9457) is made here: the codes, their statuses, their words.
 
-An answer never echoes the input and never shows a trace.
+An answer never echoes the input and never shows a trace. Under /v2 words and codes are the same;
+the Open Inference Protocol adds the member `error`, and its status for what is malformed is 400.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ STATUS: dict[str, HTTPStatus] = {
     "upload_stalled": HTTPStatus.REQUEST_TIMEOUT,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "unsupported_operation": HTTPStatus.BAD_REQUEST,
     "queue_full": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_streams": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_uploads": HTTPStatus.TOO_MANY_REQUESTS,
@@ -83,6 +85,7 @@ MEANING: dict[str, str] = {
     "too_large": "The body is larger than `REFIT_MAX_BODY_BYTES`; a file of rows, than "
     "`REFIT_MAX_DATASET_BYTES`.",
     "unsupported_media_type": "The `Content-Type` is none that this address takes.",
+    "unsupported_operation": "The protocol knows this, Refit does it otherwise; `detail` says how.",
     "queue_full": "`REFIT_MAX_QUEUED_JOBS` jobs wait; try again after `Retry-After` seconds.",
     "too_many_streams": "`REFIT_MAX_EVENT_STREAMS` streams are open; try again later.",
     "too_many_uploads": "`REFIT_MAX_UPLOADS` files are being taken in; try again later.",
@@ -105,6 +108,7 @@ _TAGS = frozenset(
     {
         *("line", "points", "dataset", "numbers", "number", "rows"),
         *("text", "boolean", "name", "names"),
+        *("texts", "text_rows", "booleans", "boolean_rows"),
         *("literal['scratch','active']", "constrained-int"),
         *ARCHITECTURES,
         *("sgd", "adam", "adamw", "lbfgs", "constant", "cosine", "one_cycle", "plateau"),
@@ -129,10 +133,12 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """A problem as an answer."""
-    status = STATUS[code]
     # For `middleware.Measured`.
     request.scope["refit_problem"] = code
-    body = {
+    status, is_v2 = STATUS[code], _speaks_v2(request)
+    if is_v2 and status is HTTPStatus.UNPROCESSABLE_ENTITY:
+        status = HTTPStatus.BAD_REQUEST
+    body: dict[str, object] = {
         "type": f"/docs/errors#{code}",
         "title": status.phrase,
         "status": int(status),
@@ -141,9 +147,16 @@ def problem(
         "errors": [_told(fault) for fault in faults[:MAX_FAULTS]],
         "request_id": request.scope.get("request_id", ""),
     }
+    if is_v2:
+        body["error"] = detail
     # ensure_ascii: a lone surrogate in a name that the client sent cannot be written as UTF-8.
     content = json.dumps(body, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
     return Response(content, int(status), dict(headers or {}), MEDIA_TYPE)
+
+
+def _speaks_v2(request: Request) -> bool:
+    path: str = request.scope["path"]
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def _told(fault: Fault) -> dict[str, object]:

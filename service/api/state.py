@@ -41,7 +41,7 @@ class AppState:
     uploads: int = 0
 
 
-def app_state(request: Request) -> AppState:
+async def app_state(request: Request) -> AppState:
     """The state of the application that answers ``request``."""
     state = request.app.state.parts
     assert isinstance(state, AppState)

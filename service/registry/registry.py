@@ -7,7 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 from ml.errors import ArtifactError
 from service.artifacts.local import LocalArtifacts
-from service.entities import DEFAULT_MODEL, Deployment, ModelSummary, ModelVersion
+from service.entities import (
+    DEFAULT_MODEL,
+    Deployment,
+    ListedVersion,
+    ModelSummary,
+    ModelVersion,
+)
 from service.errors import (
     ModelNotFoundError,
     NothingToRollBackError,
@@ -64,6 +70,15 @@ class Registry:
         """
         with self._database.read() as stores:
             return stores.versions.list_newest(model, limit, below)
+
+    def all_versions(self, model: str | None = None) -> list[ListedVersion]:
+        """Every version of a model, or of all models, in order of name and number.
+
+        Raises:
+            ModelNotFoundError: there is no such model.
+        """
+        with self._database.read() as stores:
+            return stores.versions.list_all(model)
 
     def version(self, model: str, number: int) -> ModelVersion:
         """One version.

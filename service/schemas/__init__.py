@@ -5,6 +5,7 @@ jobs        JobResponse and its parts
 datasets    UploadQuery, DatasetResponse and its parts
 predict     PredictRequest, PredictResponse
 models      models, versions, params, deployments
+v2          the Open Inference Protocol v2
 health      HealthResponse
 problem     ProblemResponse (RFC 9457)
 """

@@ -23,7 +23,7 @@ MAX_NAMED_WORDS = 20
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows to predict, float64, and where in the body they stand."""
+    """Rows to predict, float64 or float32, and where in the body they stand."""
 
     x_NF: torch.Tensor
     pointer: str
@@ -88,7 +88,7 @@ def _named_rows(rows: list[dict[str, float | bool | str]], bundle: Bundle) -> Ro
     def place(index: int, name: str) -> tuple[str, str]:
         return f"row {index}", _pointer(index, name)
 
-    return Rows(_encoded([[row[name] for name in names] for row in rows], bundle, place), "/rows")
+    return Rows(encoded([[row[name] for name in names] for row in rows], bundle, place), "/rows")
 
 
 def _check_kind(index: int, name: str, cell: float | bool | str, bundle: Bundle) -> None:
@@ -132,7 +132,7 @@ def rows_of_csv(body: bytes, bundle: Bundle, max_rows: int) -> Rows:
             if not line:
                 continue
             if len(cells) == max_rows:
-                raise _refusal(f"more than {max_rows:,} rows sent, at most {max_rows:,} allowed")
+                raise too_many_rows(f"more than {max_rows:,}", max_rows, "")
             if len(line) != len(names):
                 raise _refusal(f"line {number}: expected {len(names)} values, got {len(line)}")
             by_name = dict(zip(header, line, strict=True))
@@ -146,7 +146,13 @@ def rows_of_csv(body: bytes, bundle: Bundle, max_rows: int) -> Rows:
     def place(index: int, name: str) -> tuple[str, str]:
         return f"line {numbers[index]}", ""
 
-    return Rows(_encoded(cells, bundle, place), "", rows_have_pointers=False)
+    return Rows(encoded(cells, bundle, place), "", rows_have_pointers=False)
+
+
+def too_many_rows(count: str, max_rows: int, pointer: str) -> InvalidRequestError:
+    """The error of a request with more rows than one may have."""
+    detail = f"{count} rows sent, at most {max_rows:,} allowed"
+    return InvalidRequestError(detail, [Fault(pointer, detail)])
 
 
 def _refusal(detail: str) -> InvalidRequestError:
@@ -169,7 +175,7 @@ def _cell(text: str, column: str, line: int, bundle: Bundle) -> float | bool | s
     return value
 
 
-def _encoded(
+def encoded(
     cells: list[list[float | bool | str]],
     bundle: Bundle,
     place: Callable[[int, str], tuple[str, str]],

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from service.entities import ModelSummary, ModelVersion, NewVersion, Origin
+from service.entities import ListedVersion, ModelSummary, ModelVersion, NewVersion, Origin
 from service.errors import ModelNotFoundError, VersionNotFoundError
 from service.store.tables import deployments, models, versions
 
@@ -72,6 +72,22 @@ class VersionStore:
             query = query.where(versions.c.number < below)
         rows = self._connection.execute(query.order_by(versions.c.number.desc()).limit(limit))
         return [_version(row) for row in rows]
+
+    def list_all(self, model: str | None = None) -> list[ListedVersion]:
+        """Every version of a model, or of all models, in order of name and number.
+
+        Raises:
+            ModelNotFoundError: there is no such model.
+        """
+        query = select(versions.c.model, versions.c.number, deployments.c.version)
+        query = query.join_from(
+            versions, deployments, versions.c.model == deployments.c.model, isouter=True
+        )
+        if model is not None:
+            self.require_model(model)
+            query = query.where(versions.c.model == model)
+        rows = self._connection.execute(query.order_by(versions.c.model, versions.c.number))
+        return [ListedVersion(row.model, row.number, row.number == row.version) for row in rows]
 
     def summaries(self, limit: int, after: str | None) -> list[ModelSummary]:
         """At most ``limit`` models in the order of their names, those after ``after``."""

@@ -172,3 +172,17 @@ def test_state_for_keeps_what_rows_at_1e9_differ_in() -> None:
 
 def _with_state(old: Bundle, state: dict[str, torch.Tensor], new: Scaling | None) -> Bundle:
     return Bundle(old.architecture, old.feature_names, old.target_names, new, state)
+
+
+@pytest.mark.parametrize("columns", [1, 3, 10, 20_000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_many_rows_have_the_bits_of_each_alone(columns: int, dtype: torch.dtype) -> None:
+    """Rows are worked on in blocks: whole ones, part of one, and less than one."""
+    fitted = scaling(columns, columns)
+    block = max(1, 16_384 // columns)
+    for rows in {0, 1, block - 1, block, block + 1, 2 * block + 3}:
+        x_NF = torch.randn(rows, columns, dtype=dtype) * 100
+        scaled_NF = ((x_NF.double() - fitted.x_mean_F) / fitted.x_std_F).float()
+        assert torch.equal(fitted.scale_x(x_NF), scaled_NF)
+        raw_NT = x_NF.double() * fitted.y_std_T + fitted.y_mean_T
+        assert torch.equal(fitted.unscale_y(x_NF), raw_NT)

@@ -28,6 +28,7 @@ async def index(request: Request) -> dict[str, object]:
             "jobs": "/jobs",
             "datasets": "/datasets",
             "models": "/models",
+            "v2": "/v2",
         },
         "try": [
             f"curl {here}/predict {json_header} -d '{{\"x\": [0.5, 0.6]}}'",

@@ -193,7 +193,11 @@ def check_problem(answer: httpx.Response, status: int, code: str) -> dict[str, A
     assert answer.status_code == status, answer.text[:500]
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
-    assert body.keys() == {"type", "title", "status", "code", "detail", "errors", "request_id"}
+    members = {"type", "title", "status", "code", "detail", "errors", "request_id"}
+    if answer.request.url.path.startswith("/v2"):
+        members |= {"error"}
+        assert body["error"] == body["detail"]
+    assert body.keys() == members
     assert (body["status"], body["code"]) == (status, code)
     assert body["type"] == f"/docs/errors#{code}"
     assert body["title"] == httpx.codes.get_reason_phrase(status)

@@ -86,6 +86,20 @@ TRAIN: dict[str, Any] = {
     "start_from": "scratch",
     "promote": "never",
 }
+INFER: dict[str, Any] = {
+    "id": "42",
+    "parameters": {"sequence_id": 1},
+    "inputs": [
+        {
+            "name": "x",
+            "shape": [2, 2],
+            "datatype": "FP32",
+            "parameters": {"content_type": "np"},
+            "data": [[1, 2], [3, 4]],
+        }
+    ],
+    "outputs": [{"name": "y", "parameters": {"binary_data": False}}],
+}
 PREDICT: dict[str, Any] = {"x": [[1, 2], [3, 4]], "rows": [{"a": 1, "b": 2}]}
 
 
@@ -141,6 +155,13 @@ def test_no_body_makes_train_stumble(roomy: Client, body: bytes) -> None:
 @given(body=st.binary(max_size=300) | JSON_VALUES.map(as_json) | changed(PREDICT).map(as_json))
 def test_no_body_makes_predict_stumble(steady_client: Client, body: bytes) -> None:
     for road in ("/predict", "/models/two/predict", "/models/two/versions/1/predict"):
+        check(steady_client.post(road, body), 200)
+
+
+@patient
+@given(body=st.binary(max_size=300) | JSON_VALUES.map(as_json) | changed(INFER).map(as_json))
+def test_no_body_makes_v2_stumble(steady_client: Client, body: bytes) -> None:
+    for road in ("/v2/models/two/infer", "/v2/repository/index"):
         check(steady_client.post(road, body), 200)
 
 

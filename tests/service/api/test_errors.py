@@ -179,6 +179,10 @@ def predict_the_unseen(client: Client, place: Place) -> httpx.Response:
     return client.post(path, {"rows": [{"c": SECRET}]})
 
 
+def load_by_v2(client: Client, place: Place) -> httpx.Response:
+    return client.post("/v2/repository/models/default/load", {"parameters": {"config": SECRET}})
+
+
 ERRORS: dict[str, Provoke] = {
     "unseen_category": predict_the_unseen,
     "dataset_unreadable": draw_lost_rows,
@@ -207,6 +211,7 @@ ERRORS: dict[str, Provoke] = {
     "unsupported_media_type": lambda client, place: client.post(
         "/train", SECRET, headers={"Content-Type": "text/plain"}
     ),
+    "unsupported_operation": load_by_v2,
     "queue_full": fill_the_queue,
     "too_many_streams": follow_one_too_many,
     "not_ready": ask_an_idle_model,
@@ -255,6 +260,7 @@ def test_statuses_are_those_of_the_contract() -> None:
         "dataset_not_found",
     }
     assert by_status[HTTPStatus.CONFLICT] >= {"job_finished", "version_active", "dataset_in_use"}
+    assert by_status[HTTPStatus(400)] == {"unsupported_operation"}
     assert by_status[HTTPStatus(413)] == {"too_large"}
     assert by_status[HTTPStatus(415)] == {"unsupported_media_type"}
     assert by_status[HTTPStatus(408)] == {"upload_stalled"}

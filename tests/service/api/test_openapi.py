@@ -111,10 +111,31 @@ def test_every_route_of_the_contract_is_there(openapi: dict[str, Any]) -> None:
         ("get", "/health/live"),
         ("get", "/health/ready"),
         ("get", "/metrics"),
+        ("get", "/v2"),
+        ("get", "/v2/health/live"),
+        ("get", "/v2/health/ready"),
+        ("get", "/v2/models/stats"),
+        ("get", "/v2/models/{model}"),
+        ("get", "/v2/models/{model}/config"),
+        ("get", "/v2/models/{model}/ready"),
+        ("get", "/v2/models/{model}/stats"),
+        ("post", "/v2/models/{model}/infer"),
+        ("get", "/v2/models/{model}/versions/{version}"),
+        ("get", "/v2/models/{model}/versions/{version}/config"),
+        ("get", "/v2/models/{model}/versions/{version}/ready"),
+        ("get", "/v2/models/{model}/versions/{version}/stats"),
+        ("post", "/v2/models/{model}/versions/{version}/infer"),
+        ("post", "/v2/repository/index"),
+        ("post", "/v2/repository/models/{model}/load"),
+        ("post", "/v2/repository/models/{model}/unload"),
     }
 
 
-CANNOT_FAIL = {"/", "/health", "/health/live", "/health/ready", "/metrics"}
+CANNOT_FAIL = {
+    *("/", "/health", "/health/live", "/health/ready"),
+    *("/v2", "/v2/health/live", "/v2/health/ready"),
+    "/metrics",
+}
 
 
 def test_every_route_tells_its_problems(openapi: dict[str, Any]) -> None:
@@ -124,15 +145,17 @@ def test_every_route_tells_its_problems(openapi: dict[str, Any]) -> None:
         if path in CANNOT_FAIL:
             continue
         where = f"{method} {path}"
-        assert "422" in problems, where
+        is_v2 = path.startswith("/v2/")
+        assert ("400" if is_v2 else "422") in problems, where
         assert problems.keys() <= statuses, where
         for response in problems.values():
             assert list(response["content"]) == ["application/problem+json"], where
             schema = response["content"]["application/problem+json"]["schema"]
-            assert schema == {"$ref": "#/components/schemas/ProblemResponse"}, where
-        if "{" in path and not path.endswith("/train"):
+            name = "ProblemV2Response" if is_v2 else "ProblemResponse"
+            assert schema == {"$ref": f"#/components/schemas/{name}"}, where
+        if "{" in path and not path.endswith(("/train", "/load", "/unload")):
             assert "404" in problems, where
-        if method == "post" and path.rpartition("/")[2] in ("train", "predict"):
+        if method == "post" and path.rpartition("/")[2] in ("train", "predict", "infer"):
             assert problems.keys() >= {"413", "415"}, where
         if (method, path) == ("post", "/datasets"):
             assert problems.keys() >= {"408", "409", "413", "415", "429", "503", "507"}, where
@@ -161,6 +184,9 @@ def test_every_body_has_examples(openapi: dict[str, Any]) -> None:
         "/models/{model}/predict",
         "/models/{model}/versions/{version}/predict",
         "/datasets",
+        "/v2/models/{model}/infer",
+        "/v2/models/{model}/versions/{version}/infer",
+        "/v2/repository/index",
     }
     assert {path for path, _, _ in bodies(openapi)} == with_a_body
     assert {kind for path, kind, _ in bodies(openapi) if path == "/predict"} == {
@@ -179,7 +205,7 @@ def test_every_example_is_accepted(openapi: dict[str, Any], client: Client) -> N
         answer = client.post(road, value, headers={"Content-Type": kind})
         assert answer.status_code in (200, 201, 202), (road, value, answer.text)
         tried += 1
-    assert tried >= 2 * 3 + 3 * 5
+    assert tried >= 2 * 3 + 3 * 5 + 2 * 3 + 2
 
 
 def test_every_answer_has_the_fields_that_its_schema_tells(
@@ -202,6 +228,12 @@ def test_every_answer_has_the_fields_that_its_schema_tells(
         (f"/jobs/{job.id}", "JobResponse"),
         (f"/jobs/{job.id}/curve", "CurveResponse"),
         ("/nowhere", "ProblemResponse"),
+        ("/v2", "ServerResponse"),
+        ("/v2/models/default", "ModelMetadataResponse"),
+        ("/v2/models/default/config", "ModelConfigResponse"),
+        ("/v2/models/default/versions/1/ready", "ModelReadyResponse"),
+        ("/v2/models/stats", "StatisticsResponse"),
+        ("/v2/nowhere", "ProblemV2Response"),
     ):
         answer = client.get(path).json()
         assert answer.keys() == schemas[name]["properties"].keys(), path
@@ -209,7 +241,7 @@ def test_every_answer_has_the_fields_that_its_schema_tells(
 
 
 def test_requests_tell_their_fields_and_refuse_others(openapi: dict[str, Any]) -> None:
-    for name in ("TrainRequest", "PredictRequest"):
+    for name in ("TrainRequest", "PredictRequest", "InferRequest", "IndexRequest"):
         schema = openapi["components"]["schemas"][name]
         assert schema["additionalProperties"] is False
     train = openapi["components"]["schemas"]["TrainRequest"]["properties"]

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from service.entities import ModelVersion, NewVersion
+from service.entities import ListedVersion, ModelVersion, NewVersion
 from service.errors import ModelNotFoundError, VersionNotFoundError
 from service.store.database import Database
 from tests.service.making import NOW, PowerCutError, at_once, later, new_version
@@ -177,3 +177,21 @@ def test_those_beyond_the_newest_are_told_by_model_and_active_ones_are_not(
             ("b", 1, "b0"),
         ]
         assert stores.versions.beyond_newest(5) == []
+
+
+def test_every_version_is_listed_with_the_active_one(database: Database) -> None:
+    with database.write() as stores:
+        for model in ("b", "a", "b", "b"):
+            stores.versions.add(new_version(model), "api", NOW)
+        stores.deployments.move("b", 2, "promoted", NOW)
+        stores.versions.delete("b", 1)
+    with database.read() as stores:
+        listed = stores.versions.list_all()
+        assert listed == [
+            ListedVersion("a", 1, active=False),
+            ListedVersion("b", 2, active=True),
+            ListedVersion("b", 3, active=False),
+        ]
+        assert stores.versions.list_all("b") == listed[1:]
+        with pytest.raises(ModelNotFoundError):
+            stores.versions.list_all("c")
