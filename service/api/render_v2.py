@@ -14,7 +14,7 @@ from service.schemas.v2 import (
     VersionStatistics,
 )
 from service.serving.pool import Served
-from service.serving.statistics import Totals
+from service.observability.metrics import Totals
 from service.serving.tensors import TensorSpec, inputs_of, outputs_of
 
 PLATFORM = "refit_pytorch"
@@ -70,17 +70,17 @@ def index_entry(version: ListedVersion, served: Served | None) -> IndexEntry:
 
 def version_statistics(version: ListedVersion, totals: Totals) -> VersionStatistics:
     """What a version has done."""
-    success = DurationStatistic(count=totals.successes, ns=totals.success_ns)
+    success = DurationStatistic(count=totals.requests, ns=round(totals.seconds * 1e9))
     none = DurationStatistic(count=0, ns=0)
     return VersionStatistics(
         name=version.model,
         version=str(version.number),
-        last_inference=totals.last_ms,
+        last_inference=round(totals.last * 1000),
         inference_count=totals.rows,
-        execution_count=totals.executions,
+        execution_count=totals.passes,
         inference_stats=InferenceStatistics(
             success=success,
-            fail=DurationStatistic(count=totals.failures, ns=totals.failure_ns),
+            fail=DurationStatistic(count=totals.errors, ns=0),
             queue=none,
             compute_input=none,
             compute_infer=success,

@@ -130,6 +130,14 @@ class Table:
         seen = None if row is None else self._read(row)
         return seen[1] if seen is not None and seen[0] == name else None
 
+    def greatest(self, name: str, offset: int) -> float:
+        """The greatest number that any slot has in a cell of that name's row; 0 without a row."""
+        row = self._find(name.encode())
+        if row is None:
+            return 0.0
+        cell = self.cell(row) + offset
+        return max(self._cells[self._memory.slot(slot) + cell] for slot in range(self._memory.slots))
+
     def _read(self, row: int) -> tuple[str, list[float]] | None:
         at = self._entry(row)
         while True:

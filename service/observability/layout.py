@@ -24,7 +24,7 @@ STATUSES = (
 PREDICTION_CODES = (
     *("invalid_request", "unseen_category", "too_large", "unsupported_media_type"),
     *("model_not_found", "version_not_found", "version_unloadable", "not_ready"),
-    *("store_unavailable", "overloaded", "timed_out", "internal_error"),
+    *("store_unavailable", "overloaded", "deadline_exceeded", "internal_error"),
 )
 """Codes of errors with a cell of their own in each row of predictions; one more is `other`."""
 
@@ -35,11 +35,13 @@ HISTOGRAM = 1 + len(BOUNDS) + 1
 HTTP_STATUSES = HISTOGRAM
 HTTP = Shape(rows=192, width=HTTP_STATUSES + len(STATUSES) + 1)
 
-# A row of predictions: a duration, rows, whether this slot serves the version, one cell for each
-# code of an error.
+# A row of predictions: a duration, rows, forward passes, when the last was answered (seconds since
+# 1970), whether this slot serves the version, one cell for each code of an error.
 PREDICTION_ROWS = HISTOGRAM
-PREDICTION_KEPT = HISTOGRAM + 1
-PREDICTION_ERRORS = HISTOGRAM + 2
+PREDICTION_PASSES = HISTOGRAM + 1
+PREDICTION_LAST = HISTOGRAM + 2
+PREDICTION_KEPT = HISTOGRAM + 3
+PREDICTION_ERRORS = HISTOGRAM + 4
 PREDICTIONS = Shape(
     rows=256, width=PREDICTION_ERRORS + len(PREDICTION_CODES) + 1, kept_at=PREDICTION_KEPT
 )

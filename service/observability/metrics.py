@@ -29,6 +29,10 @@ class Totals:
     rows: int
     seconds: float
     errors: int
+    passes: int
+    """Forward passes; fewer than requests where several are joined."""
+    last: float
+    """When the last one was answered, in seconds since 1970; 0 for never."""
 
 
 class _Row:
@@ -68,19 +72,26 @@ class Predictions(_Row):
 
     __slots__ = ()
 
-    def add_one(self, rows: int, seconds: float) -> None:
-        """Count a request that was answered, with its rows and its duration."""
+    def add_one(self, rows: int, seconds: float, passes: float = 1.0) -> None:
+        """Count a request that was answered, with its rows and its duration; ``passes`` is its
+        share of a forward pass."""
         cells, first = self._cells, self._first
         cells[first] += seconds
         cells[first + 1 + bisect_left(BOUNDS, seconds)] += 1.0
         cells[first + layout.PREDICTION_ROWS] += rows
+        cells[first + layout.PREDICTION_PASSES] += passes
+        cells[first + layout.PREDICTION_LAST] = time.time()
 
     def add(self, rows: int, seconds: Sequence[float]) -> None:
-        """Count requests that were answered in one turn: all their rows, and the duration of each.
+        """Count requests that were answered by one forward pass: all their rows, and the duration
+        of each.
 
         ``seconds`` holds one number for each request, at least one.
         """
-        self._cells[self._first + layout.PREDICTION_ROWS] += rows
+        cells, first = self._cells, self._first
+        cells[first + layout.PREDICTION_ROWS] += rows
+        cells[first + layout.PREDICTION_PASSES] += 1.0
+        cells[first + layout.PREDICTION_LAST] = time.time()
         self._observe(seconds)
 
     def fail(self, code: str, count: int = 1) -> None:
@@ -224,12 +235,15 @@ class Metrics:
 
     def totals(self, model: str, version: int) -> Totals:
         """What all web workers of the tree have answered for a version; zeros before the first."""
-        cells = self.shared.predictions.find(f"{model} {version}")
+        name = f"{model} {version}"
+        cells = self.shared.predictions.find(name)
         if cells is None:
-            return Totals(0, 0, 0.0, 0)
+            return Totals(0, 0, 0.0, 0, 0, 0.0)
         return Totals(
             requests=int(sum(cells[1 : layout.HISTOGRAM])),
             rows=int(cells[layout.PREDICTION_ROWS]),
             seconds=cells[0],
             errors=int(sum(cells[layout.PREDICTION_ERRORS :])),
+            passes=round(cells[layout.PREDICTION_PASSES]),
+            last=self.shared.predictions.greatest(name, layout.PREDICTION_LAST),
         )

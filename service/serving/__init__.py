@@ -6,6 +6,5 @@ params      parameters in raw units, beside the truth
 rows        the rows of a request: JSON or CSV, numbers and categories
 tensors     tensors of the Open Inference Protocol: what a model takes, what a request holds
 tensor_rows the rows of such a request
-statistics  what each version has done
 inference   answers a prediction: which version, and which errors
 """

@@ -109,7 +109,7 @@ def statistics_of_version(
 def _statistics(parts: AppState, versions: list[ListedVersion]) -> StatisticsResponse:
     told = []
     for version in versions:
-        totals = parts.inference.statistics.totals(version.model, version.number)
+        totals = parts.metrics.totals(version.model, version.number)
         if version.active or totals.successes or totals.failures:
             told.append(version_statistics(version, totals))
     return StatisticsResponse(model_stats=told)
