@@ -21,6 +21,7 @@ from tests.faults.laying import lay_empty, settings_of
 from tests.faults.trainings import (
     SEEDS,
     Undisturbed,
+    claims_of,
     complaints_about_job,
     ended,
     forget_artifact,
@@ -64,7 +65,7 @@ def test_a_training_that_wakes_up_late_writes_nothing(
                 forget_artifact(data, wanted[seed])
                 continue
             # Woken up while the other one is at work on it, or after its end.
-            _wait_until_taken(one, job_id)
+            _wait_until_taken(one, data, job_id)
             if chance.random() < 0.5:
                 one.wait_for_job(job_id, ended)
             for pid in held:
@@ -73,7 +74,7 @@ def test_a_training_that_wakes_up_late_writes_nothing(
             one.wait_for_job(job_id, ended)
             _wait_for_end_of(held[-1])
             said = complaints_about_job(data, job_id, wanted[seed])
-            if _attempt(one, job_id) < 2:
+            if claims_of(data, job_id) < 2:
                 # It had done all and only its end was stopped: nobody took over.
                 assert said == []
             else:
@@ -102,14 +103,9 @@ def _stop_whoever_has_it(
     return []
 
 
-def _attempt(service: RunningService, job_id: str) -> int:
-    attempt: int = service.job(job_id)["attempt"]
-    return attempt
-
-
-def _wait_until_taken(service: RunningService, job_id: str) -> None:
-    """Wait for a second attempt; where all was done but for the end of the process, for the end."""
-    until(lambda: _attempt(service, job_id) > 1 or ended(service.job(job_id)), "a taker", 30)
+def _wait_until_taken(service: RunningService, data: Path, job_id: str) -> None:
+    """Wait for a second claim; where all was done but for the end of the process, for the end."""
+    until(lambda: claims_of(data, job_id) > 1 or ended(service.job(job_id)), "a taker", 30)
 
 
 def _wait_for_end_of(training: int) -> None:
