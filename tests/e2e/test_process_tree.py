@@ -108,7 +108,8 @@ def test_kill_of_the_training_process_does_not_leave_the_job_running(data_dir: P
 
 
 def test_a_job_of_a_killed_tree_runs_again_when_its_lease_is_over(data_dir: Path) -> None:
-    with running(data_dir, lease_seconds=1) as service:
+    # Without a checkpoint, so that the attempt is counted.
+    with running(data_dir, lease_seconds=1, checkpoint_seconds=1000) as service:
         job_id = start_long_job(service)
         service.stop(signal.SIGKILL)
     with running(data_dir, lease_seconds=1) as service:

@@ -21,6 +21,7 @@ from tests.faults.laying import lay_empty, settings_of
 from tests.faults.trainings import (
     SEEDS,
     Undisturbed,
+    claims_of,
     complaints_about_job,
     ended,
     forget_artifact,
@@ -76,7 +77,7 @@ def test_a_training_that_wakes_up_late_writes_nothing(
             said = complaints_about_job(data, job_id, wanted[seed])
             if not is_taken:
                 locked.add(f"trial {trial}, job {job_id}", said)
-            elif _attempt(one, job_id) < 2:
+            elif claims_of(data, job_id) < 2:
                 # It had done all and only its end was stopped: nobody took over.
                 assert said == []
             else:
@@ -107,18 +108,13 @@ def _stop_whoever_has_it(
     return []
 
 
-def _attempt(service: RunningService, job_id: str) -> int:
-    attempt: int = service.job(job_id)["attempt"]
-    return attempt
-
-
 def _wait_until_taken(service: RunningService, data: Path, job_id: str) -> bool:
-    """Wait for a second attempt; where all was done but for the end of the process, for the end.
+    """Wait for a second claim; where all was done but for the end of the process, for the end.
     False where the stopped process holds SQLite's write lock: then nobody can take over until it
     goes on, as docs/reliability.md says."""
 
     def look() -> str | None:
-        if _attempt(service, job_id) > 1 or ended(service.job(job_id)):
+        if claims_of(data, job_id) > 1 or ended(service.job(job_id)):
             return "taken"
         return "locked" if _is_locked(data) else None
 
