@@ -142,8 +142,9 @@ def test_predictions_go_on_while_a_worker_dies_and_training_runs(data_dir: Path)
         start_long_job(service)
         victim = service.logged_pid(r"web worker 0 runs as process (\d+)")
         failed, answered = [], 0
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        # Three seconds, and longer where the machine is slow; at most a minute.
+        while (waited := time.monotonic() - began) < 3 or (answered <= 50 and waited < 60):
             if victim and answered > 20:
                 os.kill(victim, signal.SIGKILL)
                 victim = 0
