@@ -107,6 +107,22 @@ class PostgresServer:
             self._process.wait(60)
             self._process = None
 
+    def freeze(self) -> None:
+        """Let every process of it stand still; the kernel goes on taking what is sent to it."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        # The server itself first: it starts no more of them then.
+        self._process.send_signal(number)
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        for pid in children.read_text().split():
+            os.kill(int(pid), number)
+
     def remove(self) -> None:
         """End it and delete all that it wrote."""
         self.stop()

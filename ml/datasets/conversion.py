@@ -5,6 +5,8 @@ All of it is strict: a cell that does not fit ends the reading there.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import partial
 
 import polars as pl
@@ -29,10 +31,11 @@ def converted(plan: ColumnPlan, decimal: Decimal) -> pl.Expr:
     """A column that was read as text, in its type."""
     raw = exactly(plan.name)
     if plan.type == "text":
-        return pl.when(raw.str.strip_chars(BLANKS) != "").then(raw).alias(plan.name)
+        return _present(plan.name)
     if plan.type in ("number", "integer"):
         read = partial(_numbers, decimal=decimal)
-        return raw.map_batches(read, return_dtype=pl.Float64, is_elementwise=True)
+        numbers = raw.map_batches(read, return_dtype=pl.Float64, is_elementwise=True)
+        return numbers.alias(plan.name)
     cell = raw.str.strip_chars(BLANKS) if plan.is_loose else raw
     is_missing = cell == ""
     if plan.is_loose:
@@ -46,6 +49,25 @@ def converted(plan: ColumnPlan, decimal: Decimal) -> pl.Expr:
     else:
         whole = date_of(present) if plan.is_loose else _day(present)
     return whole.alias(plan.name)
+
+
+def _present(text: str) -> pl.Expr:
+    raw = exactly(text)
+    return pl.when(raw.str.strip_chars(BLANKS) != "").then(raw).alias(text)
+
+
+def without_nan(part: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """The part with null for NaN in these columns of Float64: nearly none has one, and its sum
+    tells in a tenth of the time that the filling takes."""
+    found = [name for name in names if math.isnan(part[name].sum())]
+    return part.with_columns(exactly(name).fill_nan(None) for name in found) if found else part
+
+
+def without_blanks(part: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """The part with null for what is empty or blank in these columns of text: nearly none has a
+    cell that is empty or begins with a blank, and that is soon told."""
+    found = [name for name in names if (part[name] < "!").any()]
+    return part.with_columns(_present(name) for name in found) if found else part
 
 
 def is_native(plan: ColumnPlan) -> bool:
@@ -67,6 +89,12 @@ def _numbers(raw: pl.Series, decimal: Decimal) -> pl.Series:
     Raises:
         ValueError: a cell is no number and not missing.
     """
+    # Its methods on text are expressions in disguise, and to them ^b$ would be a pattern.
+    raw = raw.alias("raw")
+    if decimal == "point":
+        numbers = raw.cast(pl.Float64, strict=False)
+        if raw.filter(numbers.is_null() & (raw != "")).is_empty():
+            return numbers.fill_nan(None) if numbers.is_nan().any() else numbers
     cells = raw.str.strip_chars(BLANKS)
     if decimal == "comma":
         # 1.234 may have been meant as 1234.

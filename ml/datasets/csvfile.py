@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from ml.datasets.columns import UnfitError
-from ml.datasets.conversion import converted, is_native, native_type, parsed
+from ml.datasets.conversion import converted, is_native, native_type, parsed, without_blanks
 from ml.datasets.inference import ColumnPlan
 from ml.datasets.layout import Layout, read_layout
 from ml.datasets.options import ReadOptions
 from ml.datasets.profile import Profile
-from ml.datasets.ragged import has_bad_end, has_short_row
-from ml.datasets.records import ends_in_empty_line
+from ml.datasets.records import ends_in_empty_line, has_bad_end
 from ml.datasets.search import find_fault
 from ml.datasets.stream import RowsWriter, UnreadableError
 from ml.datasets.tally import Tally
+
+_MOST_TEXTS = 32
+"""Columns of text that are looked at one by one: a look at a few rows costs as much as at many, and
+of wide files the parts have few."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,17 @@ def read_csv(source: Path, writer: RowsWriter, options: ReadOptions) -> Profile:
                 attempts = [patient]
             continue
         is_suspect = not attempt.is_swift and profile.columns[-1].nulls > 0
-        if is_suspect and has_short_row(source, layout.delimiter, len(layout.columns)):
+        if is_suspect and _has_short_row(source, layout):
             break
         return profile
     raise find_fault(source, layout)
+
+
+def _has_short_row(source: Path, layout: Layout) -> bool:
+    # Imported here: it needs numpy, which takes a tenth of a second to load.
+    from ml.datasets.ragged import has_short_row
+
+    return has_short_row(source, layout.delimiter, len(layout.columns), layout.first_line)
 
 
 def _rows(source: Path, layout: Layout, attempt: Attempt) -> pl.LazyFrame:
@@ -84,6 +95,10 @@ def _rows(source: Path, layout: Layout, attempt: Attempt) -> pl.LazyFrame:
         decimal_comma=layout.decimal == "comma" and layout.delimiter != ",",
         glob=False,
     )
+    texts = [c.name for c in columns if c.type == "text"]
+    if 0 < len(texts) <= _MOST_TEXTS:
+        rows = rows.map_batches(partial(without_blanks, names=texts), streamable=True)
+        native |= dict.fromkeys(texts, pl.String)
     rows = rows.select(
         parsed(c) if c.name in native else converted(c, layout.decimal) for c in columns
     )

@@ -38,12 +38,14 @@ def plan_column(name: str, cells: Sequence[str], decimal: Decimal, is_text: bool
     Named text is text. Booleans and dates are columns that hold nothing else. With
     `NUMBERS_SHARE` numbers, or what people take for numbers, it is numbers. No cells: numbers.
     """
+    if not is_text and decimal == "point":
+        present = [cell for cell in cells if cell]
+        if plain := plain_numbers(present):
+            return ColumnPlan(name, plain, has_gaps=len(present) < len(cells))
     has_gaps = any(not cell.strip(BLANKS) for cell in cells)
     if is_text:
         return ColumnPlan(name, "text", has_gaps=has_gaps)
-    if not has_gaps and (plain := plain_numbers(cells)) and decimal == "point":
-        return ColumnPlan(name, plain)
-    kinds = Counter(kind_of(cell, decimal) for cell in cells)
+    kinds = _kinds(cells, decimal)
     column_type = _type_of(kinds)
     if column_type == "text":
         return ColumnPlan(name, "text", has_gaps=has_gaps)
@@ -57,6 +59,16 @@ def plan_column(name: str, cells: Sequence[str], decimal: Decimal, is_text: bool
     has_nan = any(cell.lower().endswith("nan") for cell in cells)
     has_gaps |= kinds["missing"] > 0
     return ColumnPlan(name, column_type, next(iter(markers), None), is_loose, has_nan, has_gaps)
+
+
+def _kinds(cells: Sequence[str], decimal: Decimal) -> Counter[CellKind]:
+    """How many cells there are of each kind; fewer, where it is text already by those."""
+    kinds: Counter[CellKind] = Counter()
+    for cell, count in Counter(cells).items():
+        kinds[kind_of(cell, decimal)] += count
+        if kinds["text"] > (1 - NUMBERS_SHARE) * len(cells) + 1:
+            break
+    return kinds
 
 
 def _type_of(kinds: Counter[CellKind]) -> ColumnType:

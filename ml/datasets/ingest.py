@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ml.datasets.csvfile import read_csv
-from ml.datasets.ndjson import read_ndjson
 from ml.datasets.options import FileKind, ReadOptions
-from ml.datasets.parquet import read_parquet
 from ml.datasets.profile import Profile
 from ml.datasets.stream import RowsWriter
 
-_READERS: dict[FileKind, Callable[[Path, RowsWriter, ReadOptions], Profile]] = {
-    "csv": read_csv,
-    "ndjson": read_ndjson,
-    "parquet": read_parquet,
-}
+Reader = Callable[[Path, RowsWriter, ReadOptions], Profile]
 
 
 def ingest(source: Path, folder: Path, options: ReadOptions) -> Profile:
@@ -29,8 +22,23 @@ def ingest(source: Path, folder: Path, options: ReadOptions) -> Profile:
     """
     writer = RowsWriter(folder)
     try:
-        profile = _READERS[options.kind](source, writer, options)
+        profile = _reader_of(options.kind)(source, writer, options)
         writer.keep(profile.rows)
     finally:
         writer.drop()
     return profile
+
+
+def _reader_of(kind: FileKind) -> Reader:
+    # Imported here: that of NDJSON needs numpy, which takes a tenth of a second to load.
+    if kind == "csv":
+        from ml.datasets.csvfile import read_csv
+
+        return read_csv
+    if kind == "parquet":
+        from ml.datasets.parquet import read_parquet
+
+        return read_parquet
+    from ml.datasets.ndjson import read_ndjson
+
+    return read_ndjson

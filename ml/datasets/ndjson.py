@@ -110,18 +110,19 @@ def _frames(
 
 def _blocks(file: IO[bytes]) -> Iterator[bytes]:
     """What is left of the file, in blocks that end where a line does."""
-    rest = b""
+    # Grown in place: a line may be of many blocks.
+    rest = bytearray()
     while read := file.read(_BLOCK_BYTES):
         end = read.rfind(b"\n") + 1
         if end:
-            yield rest + read[:end]
-            rest = read[end:]
+            yield bytes(rest) + read[:end]
+            rest = bytearray(read[end:])
         else:
             rest += read
         if len(rest) > MAX_LINE_BYTES:
             break  # The patient road refuses it.
     if rest:
-        yield rest
+        yield bytes(rest)
 
 
 def _type_of(name: str, values: list[Any], options: ReadOptions) -> ColumnType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ import polars as pl
 
 from ml.datasets.cells import FLOAT32_MAX, SAFE_INTEGER
 from ml.datasets.columns import UnfitError
+from ml.datasets.conversion import without_nan
 from ml.datasets.header import check_names
 from ml.datasets.named import exactly
 from ml.datasets.options import ReadOptions
@@ -50,14 +52,17 @@ def read_parquet(source: Path, writer: RowsWriter, options: ReadOptions) -> Prof
         _converted(given, dtype, types[name]).alias(name)
         for name, (given, dtype) in zip(names, schema.items(), strict=True)
     ]
+    numbers = [name for name, kind in types.items() if kind == "number"]
+    plain = rows.select(columns)
+    rows = plain.map_batches(partial(without_nan, names=numbers), streamable=True)
     tally = Tally(list(types.items()), options)
     try:
-        writer.write(rows.select(columns), tally)
+        writer.write(rows, tally)
         return tally.finish()
     except UnreadableError as error:
         raise _damaged() from error
     except UnfitError:
-        raise _find_fault(rows.select(columns), types) from None
+        raise _find_fault(plain, types) from None
 
 
 def _check_ends(source: Path) -> None:
@@ -111,7 +116,7 @@ def _converted(name: str, dtype: pl.DataType, column_type: ColumnType) -> pl.Exp
         text = column.cast(pl.String)
         return pl.when(text != "").then(text)
     if column_type in ("number", "integer"):
-        return column.cast(pl.Float64).fill_nan(None)
+        return column.cast(pl.Float64)
     if isinstance(dtype, pl.Datetime):
         zoned = column if dtype.time_zone else column.dt.replace_time_zone("UTC")
         return zoned.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
@@ -127,7 +132,8 @@ def _find_fault(rows: pl.LazyFrame, types: dict[str, ColumnType]) -> BadFileErro
             faults.append(column.str.contains("\0", literal=True).alias(name))
         elif kind in ("number", "integer"):
             most = SAFE_INTEGER if kind == "integer" else FLOAT32_MAX
-            faults.append((column.abs() > most).alias(name))
+            # NaN is greater than all numbers.
+            faults.append((column.fill_nan(None).abs() > most).alias(name))
     first = pl.any_horizontal(pl.all().exclude("row"))
     bad = rows.select(faults).with_row_index("row").filter(first).head(1)
     found = _read(lambda: bad.collect(engine="streaming").row(0, named=True))

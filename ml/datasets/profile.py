@@ -10,6 +10,9 @@ ColumnType = Literal["number", "integer", "boolean", "text", "date"]
 NUMERIC: frozenset[ColumnType] = frozenset({"number", "integer", "boolean"})
 """Types whose cells are numbers to a model; true is 1, false is 0."""
 
+ROWS_FILE = "rows.arrow"
+"""The one file of a dataset: Arrow IPC, uncompressed, numbers and integers as float64."""
+
 MAX_CATEGORIES = 1000
 """Most distinct values of a text column whose vocabulary is kept: one-hot makes each a feature."""
 

@@ -9,10 +9,8 @@ import numpy as np
 import polars as pl
 
 from ml.datasets.named import exactly
+from ml.datasets.profile import ROWS_FILE as ROWS_FILE
 from ml.errors import CorruptDatasetError, DatasetError, MissingDatasetError
-
-ROWS_FILE = "rows.arrow"
-"""The one file of a dataset: Arrow IPC, uncompressed, numbers and integers as float64."""
 
 _SLICE_ROWS = 500_000
 """Rows read at once: 4 ms for two columns, and a bound for what stands beside the answer."""

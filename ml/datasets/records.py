@@ -7,6 +7,7 @@ the rows up to the one at fault. It keeps to RFC 4180, with LF or CRLF, in bound
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -161,3 +162,21 @@ def ends_in_empty_line(source: Path) -> bool:
         last = file.read()
     lines = last.removesuffix(b"\n").split(b"\n")
     return not lines[-1].strip()
+
+
+def has_bad_end(source: Path, delimiter: str, width: int) -> bool:
+    """Whether the file ends without a line feed in a row that cannot be read as ``width`` cells.
+
+    Of such a row polars takes marks that do not pair, and leaves out an empty cell too many.
+    """
+    with source.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read() == b"\n":
+            return False
+    *_, rest = blocks(source)
+    try:
+        text = rest.decode()
+        rows = list(csv.reader([text], delimiter=delimiter, strict=True))
+    except (UnicodeDecodeError, csv.Error):
+        return True
+    return any(len(cells) != width and not is_empty(cells) for cells in rows)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import polars as pl
 
-from ml.datasets.reader import ROWS_FILE
+from ml.datasets.profile import ROWS_FILE
 from ml.datasets.tally import Tally
 
 _BATCH_BYTES = 8 * 2**20

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ml.datasets.columns import ColumnTally, UnfitError, by_name
+from ml.datasets.columns import ColumnTally, UnfitError
+from ml.datasets.named import exactly
 from ml.datasets.options import ReadOptions
 from ml.datasets.profile import ColumnType, Profile
 from ml.errors import BadFileError
@@ -20,6 +21,9 @@ _LOOK_ROWS = 8192
 _MOST_LOOK_BYTES = 16 * 2**20
 """Rows are looked at together until they reach the first two, or the third: with fewer, the asking
 costs more than the answers."""
+
+_LEAST_CHUNK_ROWS = 1024
+"""Of smaller chunks a copy is made first: each question costs something in each of them."""
 
 
 class Tally:
@@ -31,7 +35,9 @@ class Tally:
         options: ReadOptions,
         required: str | None = None,
     ) -> None:
-        self._columns = [ColumnTally(name, kind, i) for i, (name, kind) in enumerate(columns)]
+        self._columns = [ColumnTally(name, kind) for name, kind in columns]
+        self._types = [kind for _, kind in columns]
+        self._hashes = [exactly(name).hash() for name, kind in columns if kind != "text"]
         self._options = options
         self._rows = 0
         self._bytes = 0
@@ -99,12 +105,20 @@ class Tally:
         if not parts:
             return
         rows = pl.concat(parts, rechunk=False)
-        questions = [asked for column in self._columns for asked in column.questions()]
-        answers = by_name(rows.select(questions))
-        hashes = [column.hashes(rows, answers) for column in self._columns]
+        # Of a file of 1,000 columns the parts have some 100 rows.
+        if rows.height < _LEAST_CHUNK_ROWS * len(parts):
+            rows = rows.rechunk()
+        # By place: a frame of thousands finds each name slowly. All hashes at once: polars makes an
+        # expression of each.
+        cells = rows.get_columns()
+        hashed = iter(rows.select(self._hashes).get_columns() if self._hashes else [])
+        looks = [
+            column.look(found, None if kind == "text" else next(hashed))
+            for column, kind, found in zip(self._columns, self._types, cells, strict=True)
+        ]
         with self._lock:
-            for column, hashed in zip(self._columns, hashes, strict=True):
-                column.add(rows, answers, hashed)
+            for column, look in zip(self._columns, looks, strict=True):
+                column.add(look)
 
 
 def too_many_rows(options: ReadOptions) -> BadFileError:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ml.artifact import Bundle, artifact_id, decode, encode
 from ml.errors import CorruptArtifactError, MissingArtifactError
-from service.durable import make_folder, sync
+from service.durable import make_folder, sync, write_durably
 
 _UNFINISHED = ".unfinished-"
 
@@ -41,7 +41,7 @@ class LocalArtifacts:
         unfinished.mkdir()
         try:
             for file_name, content in files.items():
-                _write_durably(unfinished / file_name, content)
+                write_durably(unfinished / file_name, content)
             sync(unfinished)
             self._put_in_place(unfinished, final)
         finally:
@@ -100,10 +100,3 @@ class LocalArtifacts:
         except (MissingArtifactError, CorruptArtifactError):
             return False
         return True
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -7,14 +7,13 @@ into its place: a reader sees all of a dataset or none.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from service.durable import make_folder, sync
+from service.durable import make_folder, sync, write_durably
 
 ROWS = "rows.arrow"
 SEAL = "rows.sha256"
@@ -84,10 +83,7 @@ class DatasetFolders:
 def seal(folder: Path) -> None:
     """Write down the sha256 of the rows; both are then on the disk."""
     sync(folder / ROWS)
-    with (folder / SEAL).open("w") as file:
-        file.write(_sha256(folder / ROWS))
-        file.flush()
-        os.fsync(file.fileno())
+    write_durably(folder / SEAL, _sha256(folder / ROWS).encode())
     sync(folder)
 
 

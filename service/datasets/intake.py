@@ -20,8 +20,15 @@ from ml.datasets.profile import Profile
 from service.datasets.catalogue import Datasets
 from service.datasets.folders import seal
 from service.datasets.reader import Reader
+from service.durable import is_disk_barred, is_disk_full
 from service.entities import Dataset, DatasetFormat, NewDataset
-from service.errors import BadFileError, Fault, StorageFullError, TooLargeError
+from service.errors import (
+    BadFileError,
+    Fault,
+    StorageFullError,
+    StoreUnavailableError,
+    TooLargeError,
+)
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -42,6 +49,7 @@ class Intake:
 
         Raises:
             StorageFullError: there is no room for it.
+            StoreUnavailableError: the disk cannot be written.
         """
         with _full_disk_in_words():
             return Upload(self._datasets, self._settings)
@@ -76,6 +84,7 @@ class Upload:
         Raises:
             TooLargeError: it has more bytes than are allowed.
             StorageFullError: the disk is full.
+            StoreUnavailableError: the disk cannot be written.
         """
         with self._one_at_a_time, _full_disk_in_words():
             self._size += len(block)
@@ -102,6 +111,7 @@ class Upload:
             BadFileError: it is empty, or cannot be read.
             TooManyDatasetsError: there are as many datasets as are allowed.
             StorageFullError: the disk is full.
+            StoreUnavailableError: the disk cannot be written.
             StoppedError: it was stopped.
         """
         with self._one_at_a_time, _full_disk_in_words():
@@ -166,8 +176,12 @@ def _full_disk_in_words() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        logger.error("an upload was given up: %s", error)
-        detail = "the disk of the service is full; nothing was kept"
-        raise StorageFullError(detail) from error
+        if is_disk_full(error):
+            logger.error("an upload was given up: %s", error)
+            detail = "the disk of the service is full; nothing was kept"
+            raise StorageFullError(detail) from error
+        if is_disk_barred(error):
+            logger.error("an upload was given up: %s", error)
+            detail = "the disk of the service cannot be written; nothing was kept"
+            raise StoreUnavailableError(detail) from error
+        raise

@@ -1,13 +1,14 @@
 """The checkpoints of a job at rest, and when the next is due; what is in them is not known here.
 
 A job has a folder of its own, which holds the newest two: should the newest be damaged, the one
-before it is still there.
+before it is still there. A name is a number, and behind it the fence of the attempt that came
+further than any before it, as `000000012-3`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
+import re
 import shutil
 import time
 import uuid
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from service.durable import make_folder, sync
+from service.durable import make_folder, sync, write_durably
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ EXPECTED_BYTES_PER_SECOND = 100e6
 """A careful guess, for the first one: a slow disk. Those after it go by what the last one took."""
 
 _UNFINISHED = ".unfinished-"
+_NAME = re.compile(r"\d{9}(-\d+)?")
 
 
 class Checkpoints:
@@ -48,24 +50,31 @@ class Checkpoints:
             except OSError as error:
                 logger.warning("checkpoint %s cannot be read: %s", name, error)
 
-    def write(self, content: bytes) -> None:
+    def advanced_by(self, fence: int) -> bool:
+        """Whether that attempt has left one that is further than all before it."""
+        try:
+            return any(name.endswith(f"-{fence}") for name in self._names())
+        except OSError:
+            # Deleted this instant, as the job has ended after all.
+            return False
+
+    def write(self, content: bytes, fence: int | None = None) -> None:
         """Write the newest, durably, and delete those beyond `KEPT`.
 
-        Write, fsync, rename, fsync of the folder: what has its name is whole.
+        ``fence`` is that of an attempt that comes further with it than any before. Write, fsync,
+        rename, fsync of the folder: what has its name is whole.
 
         Raises:
             OSError: there is no room; the older ones are still there.
         """
         make_folder(self._folder)
         names = self._names()
-        number = int(names[-1]) + 1 if names else 1
+        number = int(names[-1].partition("-")[0]) + 1 if names else 1
+        name = f"{number:09d}" if fence is None else f"{number:09d}-{fence}"
         unfinished = self._folder / f"{_UNFINISHED}{uuid.uuid4().hex}"
         try:
-            with unfinished.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.rename(self._folder / f"{number:09d}")
+            write_durably(unfinished, content)
+            unfinished.rename(self._folder / name)
         except OSError:
             with suppress(OSError):
                 unfinished.unlink()
@@ -87,7 +96,7 @@ class Checkpoints:
     def _names(self) -> list[str]:
         if not self._folder.is_dir():
             return []
-        return sorted(path.name for path in self._folder.iterdir() if path.name.isdigit())
+        return sorted(path.name for path in self._folder.iterdir() if _NAME.fullmatch(path.name))
 
 
 class Pace:

@@ -6,7 +6,6 @@ claim, so it can publish nothing once another process has the job.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
@@ -27,6 +26,7 @@ from ml.training.checkpoint import decode, encode
 from ml.training.fit import Fit, Fitted
 from service.artifacts.local import LocalArtifacts
 from service.datasets.catalogue import Datasets
+from service.durable import is_disk_full
 from service.entities import Deployment, JobError, Promotion
 from service.errors import (
     DatasetNotFoundError,
@@ -92,6 +92,7 @@ class _Training:
         self._datasets = Datasets(database, settings.datasets_dir)
         self._scratch = settings.scratch_dir / f"{job_id}-{fence}"
         self._checkpoints = Checkpoints(settings.checkpoints_dir / job_id)
+        self._passed_over = False
         with database.read() as stores:
             self._job = stores.jobs.get(job_id)
 
@@ -138,7 +139,7 @@ class _Training:
                 raise
             self._fail("out_of_memory", "memory ran out: use fewer rows or a smaller model")
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not is_disk_full(error):
                 raise
             self._fail("storage_full", "the disk of the service is full; nothing was published")
 
@@ -179,6 +180,7 @@ class _Training:
                     "job %s: checkpoint %s is passed over: %s", self._job.id, name, error
                 )
                 shutil.rmtree(self._scratch, ignore_errors=True)
+                self._passed_over = True
                 continue
             logger.info("job %s: goes on from checkpoint %s", self._job.id, name)
             return fit
@@ -186,8 +188,12 @@ class _Training:
 
     def _save(self, fit: Fit, pace: Pace) -> None:
         """Write a checkpoint; a training goes on without where there is no room for one."""
+        # Behind one that was passed over it may be where that one was, and no further.
+        advances = None if self._passed_over else self._fence
         try:
-            seconds = pace.spend(lambda: self._checkpoints.write(encode(fit.checkpoint())))
+            seconds = pace.spend(
+                lambda: self._checkpoints.write(encode(fit.checkpoint()), advances)
+            )
         except OSError as error:
             logger.warning("job %s: no checkpoint could be written: %s", self._job.id, error)
         else:

@@ -31,14 +31,21 @@ def count_memory_kills(proc: Path = Path("/proc"), cgroups: Path = _CGROUPS) -> 
 
 
 def _group_files(proc: Path, cgroups: Path) -> list[Path]:
-    files = [cgroups / "memory.events", cgroups / "memory" / "memory.oom_control"]
+    """Those of our own group, which counts its own kills only, then those of the root: in a
+    container the own group is mounted there."""
+    files = []
     try:
         lines = (proc / "self" / "cgroup").read_text().splitlines()
     except OSError:
-        return files
-    # "0::/some/group" is the group of version 2.
-    own = [line[3:].lstrip("/") for line in lines if line.startswith("0::")]
-    return [*(cgroups / group / "memory.events" for group in own), *files]
+        lines = []
+    for line in lines:
+        # "0::/some/group" is of version 2, "4:cpu,memory:/some/group" of version 1.
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            files.append(cgroups / group.lstrip("/") / "memory.events")
+        elif "memory" in controllers.split(","):
+            files.append(cgroups / "memory" / group.lstrip("/") / "memory.oom_control")
+    return [*files, cgroups / "memory.events", cgroups / "memory" / "memory.oom_control"]
 
 
 def _number_after(word: str, file: Path) -> int | None:

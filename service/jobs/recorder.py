@@ -20,7 +20,10 @@ WRITE_SECONDS = 0.1
 
 
 AWAY_SECONDS = 1.0
-"""Wait before a database that did not answer is asked again."""
+"""Wait before a database that did not answer is asked again, at least."""
+
+AWAY_SHARE = 0.2
+"""Of the time, at most, that a training spends on waiting for a database that hangs."""
 
 
 class LeaseLostError(Exception):
@@ -68,6 +71,7 @@ class Recorder:
             self.note(progress.point)
         if self._clock() < self._next_write:
             return
+        began = self._clock()
         try:
             self.flush()
         except StoreUnavailableError as error:
@@ -75,7 +79,8 @@ class Recorder:
             if not self._in_doubt:
                 logger.warning("job %s: trains on: %s", self._job_id, error)
             self._in_doubt = True
-            self._next_write = self._clock() + AWAY_SECONDS
+            now = self._clock()
+            self._next_write = now + max(AWAY_SECONDS, (now - began) * (1 / AWAY_SHARE - 1))
 
     def note(self, point: Point) -> None:
         """Let a point of the curve be written with what gathers, unless it was."""

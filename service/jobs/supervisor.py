@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from service.entities import Job, JobError
-from service.errors import JobNotFoundError, StoreUnavailableError
+from service.errors import StoreUnavailableError
+from service.jobs.checkpoints import Checkpoints
 from service.jobs.deaths import TRY_AGAIN, Coroner
 from service.jobs.sweeping import Sweeper
 from service.jobs.watch import Watch
@@ -118,7 +118,6 @@ class Supervisor:
             if now >= self._next_sweep and not self._stopping:
                 self._next_sweep = now + SWEEP_SECONDS
                 self._sweeper.sweep()
-                self._sweep_scratch()
             if not self._stopping and len(self._children) < self._settings.train_concurrency:
                 # One in a turn: who shares the queue has a chance between two of ours.
                 self._claim(now)
@@ -168,22 +167,15 @@ class Supervisor:
                 child.blameless = by_sigterm or code == TRY_AGAIN
                 if child.why:
                     logger.warning("job %s: %s", child.job_id, child.why.message)
-                    self._delete_scratch(child.job_id, child.fence)
+                    self._sweeper.delete_scratch(child.job_id, child.fence)
             # From here on the database may not answer; the next turn then goes on from here.
-            job = self._held_by(child)
+            with self._database.read() as stores:
+                job = stores.jobs.find_held(child.job_id, child.fence)
             if job is not None:
                 # It ended without an end: whatever the status says, the job is to be mended.
                 error = child.why or JobError("crashed", "its process left early")
                 self._mend(job, error, count_attempt=not child.blameless)
             del self._children[pid]
-
-    def _held_by(self, child: _Child) -> Job | None:
-        with self._database.read() as stores:
-            try:
-                job = stores.jobs.get(child.job_id, with_spec=False)
-            except JobNotFoundError:
-                return None
-        return job if job.state == "running" and job.fence == child.fence else None
 
     def _mend(self, job: Job, error: JobError, count_attempt: bool = True) -> None:
         """Cancel, run again or fail a job that nobody works on any more."""
@@ -219,7 +211,12 @@ class Supervisor:
         for job in others:
             if silent[job.id] > self._settings.lease_seconds:
                 logger.warning("job %s: its lease ran out", job.id)
-                self._mend(job, JobError("lease_lost", "its process was not heard of any more"))
+                # Its machine was lost or started anew: no fault of a job that comes further each
+                # time. One that takes its machine down comes no further than there.
+                checkpoints = Checkpoints(self._settings.checkpoints_dir / job.id)
+                advanced = checkpoints.advanced_by(job.fence)
+                error = JobError("lease_lost", "its process was not heard of any more")
+                self._mend(job, error, count_attempt=not advanced)
 
     def _kill_the_stuck(self, now: float, running: dict[tuple[str, int], Job]) -> None:
         """Kill processes that do not cancel, or whose training makes no progress."""
@@ -242,14 +239,3 @@ class Supervisor:
                 continue
             self._kill(pid, signal.SIGKILL)
             child.killed = True
-
-    def _sweep_scratch(self) -> None:
-        """Delete what trainings left behind whose supervisor died with them."""
-        folder = self._settings.scratch_dir
-        for path in folder.iterdir() if folder.is_dir() else ():
-            job_id, _, fence = path.name.rpartition("-")
-            if fence.isdigit() and self._held_by(_Child(job_id, int(fence))) is None:
-                self._delete_scratch(job_id, int(fence))
-
-    def _delete_scratch(self, job_id: str, fence: int) -> None:
-        shutil.rmtree(self._settings.scratch_dir / f"{job_id}-{fence}", ignore_errors=True)

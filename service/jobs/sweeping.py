@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from datetime import UTC, datetime, timedelta
 
 from service.artifacts.local import LocalArtifacts
@@ -50,6 +51,11 @@ class Sweeper:
         self._sweep_artifacts()
         self._datasets.sweep(ORPHAN_SECONDS)
         sweep_checkpoints(self._settings.checkpoints_dir, self._is_over)
+        self._sweep_scratch()
+
+    def delete_scratch(self, job_id: str, fence: int) -> None:
+        """Delete what the training of that claim had on the disk until its end."""
+        shutil.rmtree(self._settings.scratch_dir / f"{job_id}-{fence}", ignore_errors=True)
 
     def _retire_versions(self, now: datetime) -> None:
         """Delete versions beyond the newest ones of each model. Active ones stay, those that a web
@@ -85,6 +91,18 @@ class Sweeper:
                 if not stores.versions.uses_artifact(name):
                     logger.info("artifact %s belongs to no version and is swept", name)
                     self._artifacts.delete(name)
+
+    def _sweep_scratch(self) -> None:
+        """Delete what trainings left behind whose supervisor died with them."""
+        folder = self._settings.scratch_dir
+        for path in folder.iterdir() if folder.is_dir() else ():
+            job_id, _, fence = path.name.rpartition("-")
+            if not fence.isdigit():
+                continue
+            with self._database.read() as stores:
+                held = stores.jobs.find_held(job_id, int(fence))
+            if held is None:
+                self.delete_scratch(job_id, int(fence))
 
     def _is_over(self, job_id: str) -> bool:
         with self._database.read() as stores:

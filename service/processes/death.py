@@ -1,4 +1,4 @@
-"""A child does not outlive its parent."""
+"""A child does not outlive its parent, and some die before others."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+_FIRST = 500
+"""As if the process had half of the memory beside what it has, when the kernel looks for one to
+kill (`man 5 proc_pid_oom_score_adj`)."""
 
 
 def die_with(parent_pid: int) -> None:
@@ -21,6 +27,13 @@ def die_with(parent_pid: int) -> None:
     if os.getppid() != parent_pid:
         # It ended before the line above took hold.
         os._exit(1)
+
+
+def die_first() -> None:
+    """Where memory runs out, let the kernel kill this process rather than another; on Linux, as
+    far as it may be asked."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_FIRST))
 
 
 def _watch(parent_pid: int) -> None:

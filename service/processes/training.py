@@ -11,6 +11,7 @@ from types import FrameType
 from service.errors import StoreUnavailableError
 from service.jobs.desk import JobDesk
 from service.jobs.supervisor import StartTraining, Supervisor
+from service.processes.death import die_first
 from service.processes.parts import TrainingPart
 from service.settings import Settings
 from service.store.database import Database
@@ -74,6 +75,8 @@ def _warm_up() -> None:
 
 def run_training(part: TrainingPart, settings: Settings) -> int:
     """Train one job."""
+    # A web worker that answers is worth more, and the supervisor tells of what was killed.
+    die_first()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from service.jobs.child import run_job
 

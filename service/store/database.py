@@ -20,6 +20,7 @@ from service.store.datasets import DatasetStore
 from service.store.deployments import DeploymentStore
 from service.store.jobs import JobStore
 from service.store.keys import KeyStore
+from service.store.patience import limit_silence
 from service.store.versions import VersionStore
 from service.store.workers import WorkerStore
 
@@ -76,6 +77,7 @@ class Database:
         if self._engine.dialect.name == "sqlite":
             _configure_sqlite(self._engine)
         else:
+            limit_silence(self._engine, BUSY_SECONDS)
             _configure_postgres(self._engine)
 
     @contextmanager

@@ -154,6 +154,12 @@ class JobStore:
         query = select(*LIGHT).where(jobs.c.state == "running").order_by(jobs.c.number)
         return [job_of(row) for row in self._connection.execute(query)]
 
+    def find_held(self, job_id: str, fence: int) -> Job | None:
+        """The job, without its spec, if it runs under that fence."""
+        running = and_(jobs.c.id == job_id, jobs.c.state == "running")
+        row = self._connection.execute(select(*LIGHT).where(running)).one_or_none()
+        return None if row is None or row.fence != fence else job_of(row)
+
     def list_tried(self) -> list[Job]:
         """Queued jobs, without their specs, that were tried before and did not come to an end."""
         tried = and_(jobs.c.state == "queued", jobs.c.attempt > 0)

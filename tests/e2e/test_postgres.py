@@ -14,6 +14,7 @@ import pytest
 from service.store.migrate import migrate
 from tests.e2e.running import RunningService, running
 from tests.postgres import PostgresServer, require_binaries
+from tests.service.making import at_once
 
 LONG: dict[str, Any] = {"epochs": 60_000, "evaluate_every": 100, "optimizer": {"kind": "sgd"}}
 """Takes some seconds."""
@@ -101,6 +102,37 @@ def test_a_database_that_is_lost_for_a_while_costs_nobody_anything(
         assert again["id"] == job_id
         jobs = service.client.get("/jobs").json()["jobs"]
         assert len(jobs) == 2, "the bootstrap's and this one"
+
+
+def test_a_database_that_hangs_is_given_up_in_time_and_costs_nobody_anything(
+    data_dir: Path, server: PostgresServer, url: str
+) -> None:
+    with running(data_dir, database_url=url, lease_seconds=2) as service:
+        job_id = service.client.post("/train", json=LONG).json()["id"]
+        service.wait_for_job(job_id, lambda job: job["progress"]["epoch"] > 0)
+        with Load(service) as load:
+            server.freeze()
+            try:
+                began = time.monotonic()
+                refused = [service.client.post("/train", json={}) for _ in range(3)]
+                took = time.monotonic() - began
+                crowd = at_once(40, lambda _: service.client.post("/train", json={}))
+            finally:
+                server.thaw()
+            job = service.wait_for_job(job_id, lambda job: job["state"] == "succeeded", 120)
+            again = service.train(epochs=20)
+        assert {answer.status_code for answer in [*refused, *crowd]} == {503}
+        assert all(int(answer.headers["Retry-After"]) > 0 for answer in [*refused, *crowd])
+        # Each a wait for a connection that was there, and one for a new one.
+        assert took < 3 * 20
+        assert set(load.answers) == {200}
+        assert load.slowest < 2
+        assert (job["attempt"], again["state"]) == (1, "succeeded")
+        events = events_of(service, job_id)
+        assert [number for number, _ in events] == list(range(1, len(events) + 1))
+        assert [kind for _, kind in events].count("end") == 1
+        jobs = service.client.get("/jobs").json()["jobs"]
+        assert len(jobs) == 3, "the bootstrap's and those two"
 
 
 def test_events_keep_their_ids_when_the_service_starts_anew(data_dir: Path, url: str) -> None:

@@ -108,7 +108,8 @@ def test_kill_of_the_training_process_does_not_leave_the_job_running(data_dir: P
 
 
 def test_a_job_of_a_killed_tree_runs_again_when_its_lease_is_over(data_dir: Path) -> None:
-    with running(data_dir, lease_seconds=1) as service:
+    # Without a checkpoint, so that the attempt is counted.
+    with running(data_dir, lease_seconds=1, checkpoint_seconds=1000) as service:
         job_id = start_long_job(service)
         service.stop(signal.SIGKILL)
     with running(data_dir, lease_seconds=1) as service:
@@ -141,8 +142,9 @@ def test_predictions_go_on_while_a_worker_dies_and_training_runs(data_dir: Path)
         start_long_job(service)
         victim = service.logged_pid(r"web worker 0 runs as process (\d+)")
         failed, answered = [], 0
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        # Three seconds, and longer where the machine is slow; at most a minute.
+        while (waited := time.monotonic() - began) < 3 or (answered <= 50 and waited < 60):
             if victim and answered > 20:
                 os.kill(victim, signal.SIGKILL)
                 victim = 0

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.e2e.running import RunningService, running
+from tests.e2e.running import RunningService, alive, running
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -84,6 +84,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
         return result(service, start_training(service))
 
 
+def oom_score_adj(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
 def checkpoints(service: RunningService) -> list[Path]:
     return sorted(service.data_dir.glob("checkpoints/*/[0-9]*"))
 
@@ -94,6 +98,10 @@ def test_a_training_process_that_is_killed_at_random_goes_on(
     instants = random.Random(4)
     with running(data_dir, **EAGER) as service:
         job_id = start_training(service)
+        until(lambda: checkpoints(service), "a checkpoint")
+        training = training_pid(service, job_id)
+        scores = {pid: oom_score_adj(pid) for pid in service.processes()}
+        assert scores.pop(training) > max(scores.values()), "memory runs out for trainings first"
         for _ in range(KILLS):
             time.sleep(instants.uniform(0.3, 1.2))
             killed = training_pid(service, job_id)
@@ -121,6 +129,31 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(
         assert result(service, job_id) == undisturbed
         assert f"checkpoint {newest.name} is passed over: its sha256 is wrong" in service.log
         assert f"job {job_id}: goes on from checkpoint" in service.log
+
+
+def lose_the_machine(service: RunningService, job_id: str, fence: int) -> None:
+    """Kill all that runs, once that attempt has written a checkpoint."""
+    name = f"checkpoints/{job_id}/*-{fence}"
+    until(lambda: list(service.data_dir.glob(name)), "it to advance")
+    killed = service.processes()
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(alive(pid) for pid in killed), "nobody to live")
+
+
+def test_a_machine_that_is_lost_costs_a_training_that_advances_no_attempt(
+    data_dir: Path, undisturbed: tuple[Any, ...]
+) -> None:
+    once = {**EAGER, "max_attempts": 1}
+    with running(data_dir, **once) as service:
+        job_id = start_training(service)
+        lose_the_machine(service, job_id, 1)
+    for fence in (2, 3):
+        with running(data_dir, **once) as service:
+            lose_the_machine(service, job_id, fence)
+    with running(data_dir, **once) as service:
+        assert result(service, job_id) == undisturbed
+        assert service.job(job_id)["attempt"] == 1
 
 
 def test_a_service_that_stops_saves_what_runs_and_goes_on_at_its_next_start(

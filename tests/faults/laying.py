@@ -79,7 +79,7 @@ def complaints_about(data: Path, acknowledged: Iterable[int], repeat: bool = Tru
     ``acknowledged`` are the numbers of the versions that somebody was told of. With ``repeat``, two
     more are published, which must succeed.
     """
-    said = [*_about_the_file(data / "refit.db"), *_about_artifacts(data)]
+    said = [*about_the_file(data / "refit.db"), *_about_artifacts(data)]
     if said:
         return said
     try:
@@ -95,7 +95,7 @@ def complaints_about(data: Path, acknowledged: Iterable[int], repeat: bool = Tru
 
 def complaints_about_datasets(data: Path, acknowledged: Iterable[str]) -> list[str]:
     """What is wrong with the datasets of a folder that was opened again."""
-    said = _about_the_file(data / "refit.db")
+    said = about_the_file(data / "refit.db")
     if said:
         return said
     settings = settings_of(data)
@@ -109,7 +109,7 @@ def complaints_about_datasets(data: Path, acknowledged: Iterable[str]) -> list[s
     return said
 
 
-def _about_the_file(file: Path) -> list[str]:
+def about_the_file(file: Path) -> list[str]:
     try:
         with closing(sqlite3.connect(file)) as connection:
             answer = connection.execute("PRAGMA integrity_check").fetchone()[0]

@@ -8,19 +8,62 @@ journal, or of each folder by itself, which no common file system does and POSIX
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.faults.diary import Cut, Deed, Diary, Named, Said, Synced, Tree, Written
+from tests.faults.counting import SEED, Count
+from tests.faults.diary import RECORDED, Cut, Deed, Diary, Named, Said, Synced, Tree, Written
+from tests.faults.laying import lay_copy
+from tests.faults.tracing import Work, recorded_into, traced
 
 SECTOR = 512
+
+MODES = ("none", "all", "some", "torn", "nicked")
+"""What becomes of writes that nobody waited for: each is lost, is there, is one or the other, has
+half of its sectors, or nearly all of them."""
+
+REPEATS = 0.2
+"""In so many states it is also tried whether more can be published."""
+
+
+def cut_the_power(
+    work: Work,
+    start: Path,
+    room: Path,
+    cut: Count,
+    times: int,
+    complaints: Callable[[Path, int, bool], list[str]],
+    modes: Sequence[str] = MODES,
+) -> None:
+    """Draw states after power cuts at random places of ``work``, the last place first."""
+    chance = random.Random(SEED)
+    data, log, after = lay_copy(start, room / "data"), room / "log", room / "after"
+    ending = traced(work, data, options=recorded_into(log, RECORDED))
+    assert ending.exit_code == 0, ending
+    assert not ending.refused, ending
+    really = Tree.of(data).paths()
+    # The diary is of what was done to a copy of the start.
+    diary = Diary(lay_copy(start, data))
+    diary.read(log)
+    assert diary.tree.paths() == really, "the diary leaves something out"
+    cuts = Cuts(start, diary, chance, modes)
+    stride = max(1, cuts.places // times)
+    for trial in range(times):
+        place = cuts.places - 1 - trial * stride % cuts.places
+        said = cuts.lay(place, after)
+        wrong = complaints(after, said, chance.random() < REPEATS)
+        cut.add(f"cut {trial} after {place} of {cuts.places - 1}", wrong)
+        shutil.rmtree(after)
 
 
 class Cuts:
     """Draws states from the diary of a process that worked on a copy of ``base``."""
 
-    def __init__(self, base: Path, diary: Diary, chance: random.Random) -> None:
-        self._base, self._diary, self._chance = base, diary, chance
+    def __init__(
+        self, base: Path, diary: Diary, chance: random.Random, modes: Sequence[str] = MODES
+    ) -> None:
+        self._base, self._diary, self._chance, self._modes = base, diary, chance, modes
         self.places = len(diary.deeds) + 1
 
     def lay(self, place: int, at: Path) -> int:
@@ -69,15 +112,17 @@ class Cuts:
 
     def _fates(self) -> Callable[[Written | Cut], list[Deed]]:
         """What becomes of the writes that nobody waited for."""
-        mode = self._chance.choice(("none", "all", "some", "torn"))
+        mode = self._chance.choice(self._modes)
+        # Of the sectors of a write.
+        kept = 0.99 if mode == "nicked" else 0.5
 
         def fate(deed: Written | Cut) -> list[Deed]:
             if mode in ("none", "all"):
                 return [deed] if mode == "all" else []
             if self._chance.random() < 0.5:
                 return []
-            if mode == "torn" and isinstance(deed, Written):
-                return [part for part in _sectors(deed) if self._chance.random() < 0.5]
+            if mode in ("torn", "nicked") and isinstance(deed, Written):
+                return [part for part in _sectors(deed) if self._chance.random() < kept]
             return [deed]
 
         return fate

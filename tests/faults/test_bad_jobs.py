@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.running import RunningService, running
+from tests.e2e.running import RunningService, alive, running
 from tests.faults.counting import Count, pick
+from tests.faults.places import memory_group, needs_memory_groups
 from tests.faults.trainings import (
     Undisturbed,
     complaints_about_job,
@@ -128,6 +129,34 @@ def _complaints(job: dict[str, Any], code: str, words: str, attempts: int) -> li
     error = job["error"] or {"code": None, "message": ""}
     good = (job["state"], error["code"], job["attempt"]) == ("failed", code, attempts)
     return [] if good and words in error["message"] else [f"ended with {job}"]
+
+
+@needs_memory_groups
+def test_a_job_that_the_kernel_kills_for_its_memory_harms_no_other(
+    service_dir: Path, undisturbed: Undisturbed, count: Callable[..., Count]
+) -> None:
+    hoarding = count("a training that hoards memory until the kernel kills it (cgroup)")
+    wanted = undisturbed.artifacts
+    with (
+        memory_group(600 * 2**20) as put_into_group,
+        running(service_dir, workers=1, max_work=10**15, retry_seconds=0) as service,
+    ):
+        supervisor = supervisor_of(service)
+        # What it has already is not counted there; what its trainings take is.
+        put_into_group(supervisor)
+        for turn in range(ROUNDS):
+            seed = turn % len(wanted)
+            job = service.client.post("/models/bad/train", json=asked("hoard")).json()
+            other = submit(service, seed)
+            job = service.wait_for_job(job["id"], ended)
+            service.wait_for_job(other, ended)
+            said = _complaints(job, "out_of_memory", "killed as the memory ran out", 3)
+            said += complaints_about_job(service_dir, other, wanted[seed], attempts=1)
+            if not alive(supervisor):
+                said.append("the supervisor was killed for it")
+            hoarding.add(job["id"], said)
+            forget_artifact(service_dir, wanted[seed])
+    hoarding.require_none(ROUNDS)
 
 
 def test_a_job_that_hangs_is_cancelled_and_the_next_one_runs(

@@ -1,4 +1,4 @@
-"""Many supervisors on one Postgres, and a Postgres that crashes under them."""
+"""Many supervisors on one Postgres, and a Postgres that crashes or stands still under them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from service.schemas.training import TrainRequest
 from service.settings import Settings
 from service.store.database import Database
 from service.store.migrate import migrate
+from service.store.patience import FIRST_ANSWER_SECONDS
 from tests.faults.counting import Count, pick
 from tests.postgres import PostgresServer, require_binaries
 from tests.service.making import FORKSERVER
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.faults
 JOBS = pick(24, 500, "JOBS")
 SUPERVISORS = pick(3, 8, "SUPERVISORS")
 CRASHES = pick(2, 10, "CRASHES")
+FREEZES = pick(2, 10, "FREEZES")
 MODEL = "many"
 
 
@@ -127,31 +129,56 @@ def test_each_job_runs_once_among_many_supervisors(
     once.require_none(JOBS)
 
 
-def test_a_crash_of_postgres_loses_and_doubles_nothing(
-    settings: Settings, server: PostgresServer, count: Callable[..., Count]
+def crash(server: PostgresServer) -> None:
+    server.stop(signal.SIGQUIT)
+    time.sleep(0.5)
+    server.start()
+
+
+def freeze(server: PostgresServer) -> None:
+    server.freeze()
+    # Longer than anybody waits for a first answer.
+    time.sleep(FIRST_ANSWER_SECONDS + 2)
+    server.thaw()
+
+
+@pytest.mark.parametrize(
+    ("hurt", "times", "did", "while_it"),
+    [
+        (crash, CRASHES, "ended at once (SIGQUIT)", "crashes and starts again"),
+        (freeze, FREEZES, "frozen (SIGSTOP) for a while", "is frozen and goes on"),
+    ],
+    ids=["crash", "freeze"],
+)
+def test_a_hurt_postgres_loses_and_doubles_nothing(
+    settings: Settings,
+    server: PostgresServer,
+    count: Callable[..., Count],
+    hurt: Callable[[PostgresServer], None],
+    times: int,
+    did: str,
+    while_it: str,
 ) -> None:
-    kept = count("a job acknowledged while Postgres crashes and starts again")
-    crashes = count("Postgres ended at once (SIGQUIT) under load")
+    kept = count(f"a job acknowledged while Postgres {while_it}")
+    hurts = count(f"Postgres {did} under load")
     database = Database(settings.sqlalchemy_url)
     desk = JobDesk(database, settings)
     jobs: list[str] = []
     with supervisors(settings):
-        for crash in range(CRASHES):
-            wanted = (crash + 1) * JOBS // CRASHES
+        for turn in range(times):
+            wanted = (turn + 1) * JOBS // times
             while len(jobs) < wanted:
                 job_id = submit(desk, len(jobs))
                 if job_id is not None:
                     jobs.append(job_id)
             time.sleep(0.5)
-            server.stop(signal.SIGQUIT)
-            time.sleep(0.5)
-            server.start()
-            crashes.add(crash, [])
+            hurt(server)
+            hurts.add(turn, [])
         wait_until_done(database, 120 + JOBS)
     for job_id, said in complaints(database, jobs, attempts=100).items():
         kept.add(job_id, said)
     database.close()
-    kept.require_none(JOBS - CRASHES)
+    kept.require_none(JOBS - times)
 
 
 def test_the_oracle_notices_a_job_that_is_lost_or_ran_twice(settings: Settings) -> None:

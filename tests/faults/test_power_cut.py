@@ -2,58 +2,24 @@
 
 from __future__ import annotations
 
-import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.faults import victims
-from tests.faults.counting import SEED, Count, pick
-from tests.faults.diary import RECORDED, Diary, Tree
+from tests.faults.counting import Count, pick
 from tests.faults.laying import (
     complaints_about,
     complaints_about_datasets,
-    lay_copy,
     lay_empty,
 )
-from tests.faults.power import Cuts
-from tests.faults.tracing import Work, needs_strace, recorded_into, traced
+from tests.faults.power import cut_the_power
+from tests.faults.tracing import Work, needs_strace
 
 pytestmark = [pytest.mark.faults, needs_strace]
 
 CUTS = pick(200, 5000, "CUTS")
-REPEATS = 0.2
-"""In so many states it is also tried whether more can be published."""
-
-
-def cut_the_power(
-    work: Work,
-    start: Path,
-    room: Path,
-    cut: Count,
-    times: int,
-    complaints: Callable[[Path, int, bool], list[str]],
-) -> None:
-    """Draw states after power cuts at random places of ``work``, the last place first."""
-    chance = random.Random(SEED)
-    data, log, after = lay_copy(start, room / "data"), room / "log", room / "after"
-    ending = traced(work, data, options=recorded_into(log, RECORDED))
-    assert ending.exit_code == 0, ending
-    assert not ending.refused, ending
-    really = Tree.of(data).paths()
-    # The diary is of what was done to a copy of the start.
-    diary = Diary(lay_copy(start, data))
-    diary.read(log)
-    assert diary.tree.paths() == really, "the diary leaves something out"
-    cuts = Cuts(start, diary, chance)
-    for trial in range(times):
-        place = cuts.places - 1 - trial % cuts.places
-        said = cuts.lay(place, after)
-        wrong = complaints(after, said, chance.random() < REPEATS)
-        cut.add(f"cut {trial} after {place} of {cuts.places - 1}", wrong)
-        shutil.rmtree(after)
 
 
 def about_versions(there: int) -> Callable[[Path, int, bool], list[str]]:

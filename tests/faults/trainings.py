@@ -124,6 +124,12 @@ def complaints_about_job(
     return said
 
 
+def claims_of(service_dir: Path, job_id: str) -> int:
+    """How often a job was claimed; attempts that are not counted, too."""
+    with _rows(service_dir) as stores:
+        return stores.jobs.get(job_id, with_spec=False).fence
+
+
 def forget_artifact(service_dir: Path, artifact: str) -> None:
     """Delete the artifact, so that the next training of its seed has to write it again."""
     shutil.rmtree(settings_of(service_dir).artifacts_dir / artifact, ignore_errors=True)

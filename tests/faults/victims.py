@@ -88,7 +88,7 @@ def say_too_early(say: Callable[[int], None], data: Path) -> None:
 def publish_without_fsync(say: Callable[[int], None], data: Path) -> None:
     """An artifact whose bytes are left to the kernel."""
     module = vars(service.artifacts.local)
-    module["_write_durably"] = lambda path, content: path.write_bytes(content)
+    module["write_durably"] = lambda path, content: path.write_bytes(content)
     module["sync"] = lambda folder: None
     publish_twice(say, data)
 

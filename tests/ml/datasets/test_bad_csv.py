@@ -83,6 +83,17 @@ def test_ragged_rows(tmp_path: Path, before: int, text: bool, gap: bool) -> None
     assert "too many cells: expected 3 as in the header, got 4" in str(many)
 
 
+@pytest.mark.parametrize("end", ["", "\n", "1,2\n"])
+@pytest.mark.parametrize("before", ["", ",,\n", "\n", ",\n"])
+def test_separators_before_the_header_make_up_for_none(
+    tmp_path: Path, before: str, end: str
+) -> None:
+    head = before + "a,b\n" + "1,2\n1,\n" * LATE
+    error = refusal(tmp_path, head + "2" + ("\n" + end if end else ""))
+    assert error.line == head.count("\n") + 1
+    assert "too few cells" in str(error)
+
+
 def test_a_row_that_ends_early_in_a_file_with_quotes_and_gaps(tmp_path: Path) -> None:
     rows = '"a, ""b""\nc",1,\n"d",2,3\n' * LATE
     error = refusal(tmp_path, "t,x,y\n" + rows + '"e\nf",4\n' + rows)

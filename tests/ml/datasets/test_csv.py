@@ -153,6 +153,14 @@ def test_names_that_would_mean_something_to_a_file_system_or_polars(tmp_path: Pa
     assert rows == [(1.0, 2.0, 3.0, 4.0)]
 
 
+@pytest.mark.parametrize("name", ["^b$", "*", "^.*$"])
+@pytest.mark.parametrize("cell", [" NA ", "1", "x", "  "])
+def test_such_names_whatever_the_cells_need(tmp_path: Path, name: str, cell: str) -> None:
+    profile, rows = read(tmp_path, f"a,{name}\n1,{cell}\n2,-\n3,NA\n")
+    assert [c.name for c in profile.columns] == ["a", name]
+    assert rows[0] == (1.0, {"1": 1.0, "x": "x"}.get(cell))
+
+
 def test_a_file_of_one_column(tmp_path: Path) -> None:
     assert read(tmp_path, "a\n1\n\n3\n")[1] == [(1.0,), (3.0,)]
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.datasets.distinct import DistinctCounter, few_hashes, hash_numbers
+from ml.datasets.distinct import DistinctCounter
 from ml.datasets.moments import Moments
 from ml.datasets.profile import MAX_CATEGORIES, Profile
 from tests.ml.datasets.reading import column, quick, read
@@ -95,43 +97,61 @@ def test_moments_of_parts_are_those_of_the_whole(parts: list[list[float]]) -> No
         assert moments.std() == pytest.approx(whole.std(), abs=1e-6)
 
 
-@given(st.lists(st.integers(-300, 300).map(float), max_size=400), st.integers(1, 50))
-@quick
-def test_few_distinct_numbers_are_counted(values: list[float], part: int) -> None:
+def count(parts: Iterable[pl.Series]) -> int:
+    """Distinct values of the parts."""
     counter = DistinctCounter()
-    for start in range(0, len(values), part):
-        counter.add(hash_numbers(np.array(values[start : start + part])))
-    assert counter.count() == len(set(values))
+    for part in parts:
+        counter.add(counter.few(part, part.hash()))
+    return counter.count()
+
+
+def pieces(values: pl.Series, rows: int) -> list[pl.Series]:
+    return [values.slice(start, rows) for start in range(0, len(values), rows)]
+
+
+@given(
+    st.lists(st.none() | st.integers(-300, 300).map(float), max_size=400),
+    st.integers(1, 50),
+    st.sampled_from([pl.Float64, pl.Boolean, pl.String, pl.Datetime("us")]),
+)
+@quick
+def test_few_distinct_values_are_counted(
+    values: list[float | None], rows: int, dtype: pl.DataType
+) -> None:
+    series = pl.Series(values, dtype=pl.Float64).cast(dtype)
+    assert count(pieces(series, rows)) == len(set(series.drop_nulls().to_list()))
+
+
+@pytest.mark.parametrize("most", [1_000, 2_047])
+def test_the_count_is_exact_as_far_as_is_said(most: int) -> None:
+    values = pl.Series([0.1 * i for i in range(most)] * 30).shuffle(seed=0)
+    assert count(pieces(values, 5_000)) == most
 
 
 @pytest.mark.parametrize("step", [1.0, 0.01, 1e15, 60.0, math.pi])
 def test_many_distinct_numbers_are_estimated(step: float) -> None:
-    counter = DistinctCounter()
     values = np.arange(200_000) * step
-    for part in np.split(np.concatenate([values, -values, values]), 20):
-        counter.add(hash_numbers(part))
-    assert counter.count() == pytest.approx(2 * len(values) - 1, rel=0.08)
+    parts = np.split(np.concatenate([values, -values, values]), 20)
+    assert count(map(pl.Series, parts)) == pytest.approx(2 * len(values) - 1, rel=0.08)
 
 
-def test_zero_has_one_hash() -> None:
-    assert len(set(hash_numbers(np.array([0.0, -0.0])).tolist())) == 1
+def test_zero_is_one_value() -> None:
+    assert count([pl.Series([0.0, -0.0]), pl.Series([-0.0])]) == 1
 
 
 @given(st.integers(0, 2**64 - 1), st.lists(st.integers(0, 3000), max_size=4), st.integers(0, 99))
 @quick
 def test_few_hashes_are_those_below_the_threshold(most: int, sizes: list[int], seed: int) -> None:
     generator = np.random.default_rng(seed)
-    chunks = [generator.normal(size=10 * size) for size in sizes]
-    threshold = np.uint64(most)
-    wanted = hash_numbers(np.concatenate([np.empty(0), *chunks]))
-    found = few_hashes(chunks, threshold)
-    assert found.tolist() == wanted[wanted <= threshold].tolist()
+    chunks = [pl.Series(generator.normal(size=10 * size)) for size in sizes]
+    values = pl.concat([pl.Series([None], dtype=pl.Float64), *chunks], rechunk=False)
+    counter = DistinctCounter()
+    counter.threshold = most
+    wanted = [h for chunk in chunks for h in chunk.hash().to_list() if h <= most]
+    assert counter.few(values, values.hash()).to_list() == wanted
 
 
 @pytest.mark.parametrize("step", [1.0, 0.01, 1024.0, 86400e6, 1 / 3])
 def test_evenly_spaced_numbers_are_estimated_as_well(step: float) -> None:
-    counter = DistinctCounter()
-    for start in range(0, 1_000_000, 65_536):
-        part = np.arange(start, min(start + 65_536, 1_000_000)) * step
-        counter.add(few_hashes([part], counter.threshold))
-    assert abs(counter.count() - 1_000_000) < 100_000
+    values = pl.Series(np.arange(1_000_000) * step)
+    assert abs(count(pieces(values, 65_536)) - 1_000_000) < 100_000

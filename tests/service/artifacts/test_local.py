@@ -158,9 +158,9 @@ def cut_after(
 
 
 STEPS = [
-    (service.artifacts.local, "_write_durably", 1, False),
-    (service.artifacts.local, "_write_durably", 1, True),
-    (service.artifacts.local, "_write_durably", 2, False),
+    (service.artifacts.local, "write_durably", 1, False),
+    (service.artifacts.local, "write_durably", 1, True),
+    (service.artifacts.local, "write_durably", 2, False),
     (service.artifacts.local, "sync", 1, False),
     (Path, "rename", 1, False),
 ]
@@ -204,7 +204,7 @@ def test_a_failed_write_leaves_nothing_behind(
     def no_space(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(service.artifacts.local, "_write_durably", no_space)
+    monkeypatch.setattr(service.artifacts.local, "write_durably", no_space)
     with pytest.raises(OSError, match="No space left"):
         artifacts.publish(line())
     assert list(root.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,13 @@ from service.datasets.catalogue import Datasets
 from service.datasets.intake import RESERVE_BYTES, Intake, Upload, id_of
 from service.datasets.reader import StoppedError
 from service.entities import Dataset
-from service.errors import BadFileError, StorageFullError, TooLargeError, TooManyDatasetsError
+from service.errors import (
+    BadFileError,
+    StorageFullError,
+    StoreUnavailableError,
+    TooLargeError,
+    TooManyDatasetsError,
+)
 from service.settings import Settings
 from service.store.database import Database
 from tests.service.datasets.faking import fake_reader, pid_in
@@ -221,6 +228,21 @@ def leave_no_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
         free: int
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(RESERVE_BYTES))
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EIO])
+def test_a_disk_that_cannot_be_written_is_told_and_may_be_tried_again(
+    intake: Intake, settings: Settings, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    settings.datasets_dir.mkdir()
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "mkdir", refuse)
+        with pytest.raises(StoreUnavailableError, match="cannot be written; nothing was kept"):
+            intake.open()
+    intake.open().close()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 import service.jobs.checkpoints
 import service.jobs.child
+import service.store.database
 from ml.artifact import Bundle
 from ml.training.loop import Progress
 from service.artifacts.local import LocalArtifacts
@@ -64,6 +65,12 @@ def run_with_little_memory(settings: Settings, job_id: str, fence: int) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + 2**30
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    run_job(settings, job_id, fence)
+
+
+def run_with_little_patience(settings: Settings, job_id: str, fence: int) -> None:
+    """A database that does not answer at once does not answer."""
+    vars(service.store.database)["BUSY_SECONDS"] = 0.1
     run_job(settings, job_id, fence)
 
 

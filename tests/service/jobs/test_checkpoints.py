@@ -34,6 +34,20 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     checkpoints.delete()
 
 
+def test_whether_an_attempt_advanced_is_told_by_the_names(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "job")
+    assert not checkpoints.advanced_by(1)
+    checkpoints.write(b"one", 1)
+    checkpoints.write(b"two", 12)
+    checkpoints.write(b"three")
+    assert [checkpoints.advanced_by(fence) for fence in (1, 2, 12)] == [False, False, True]
+    assert contents(checkpoints) == [b"three", b"two"]
+    assert sorted(path.name for path in (tmp_path / "job").iterdir()) == [
+        "000000002-12",
+        "000000003",
+    ]
+
+
 @pytest.mark.parametrize("call", ["fsync", "rename"])
 def test_a_checkpoint_that_a_power_cut_ends_leaves_those_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str

@@ -12,14 +12,16 @@ from ml.artifact import encode
 from ml.training.checkpoint import decode
 from service.entities import Job
 from service.jobs.checkpoints import Checkpoints
+from service.jobs.deaths import TRY_AGAIN
 from service.settings import Settings
 from tests.service.jobs.children import (
     run_and_stop_after,
     run_and_tell,
     run_with_checkpoints_galore,
+    run_with_little_patience,
 )
-from tests.service.jobs.test_child import finish, start, train, wait_until_it_trains
-from tests.service.making import Place
+from tests.service.jobs.test_child import LONG, finish, start, train, wait_until_it_trains
+from tests.service.making import Place, write_locked
 from tests.waiting import until
 
 TRAINING: dict[str, Any] = {
@@ -65,8 +67,8 @@ def result(place: Place, job: Job) -> tuple[Any, ...]:
 def kill_once_saved(place: Place, job: Job, fence: int, number: int) -> None:
     """Run it until it has written that many checkpoints, and kill it in the midst of training."""
     process = start(place, job, fence, run_with_checkpoints_galore)
-    newest = place.settings.checkpoints_dir / job.id / f"{number:09d}"
-    until(lambda: newest.exists() or not process.is_alive(), "a checkpoint")
+    folder, newest = place.settings.checkpoints_dir / job.id, f"{number:09d}*"
+    until(lambda: [*folder.glob(newest)] or not process.is_alive(), "a checkpoint")
     process.kill()
     process.join()
     assert place.job(job.id).state == "running"
@@ -100,8 +102,15 @@ def test_damaged_checkpoints_are_passed_over(place: Place) -> None:
         job = place.queue(promote="never", **TRAINING)
         kill_once_saved(place, job, place.claim().fence, 3)
         folder = place.settings.checkpoints_dir / job.id
+        assert checkpoints(place, job).advanced_by(1)
         for path in sorted(folder.iterdir())[-damaged:]:
             path.write_bytes(path.read_bytes()[:-1])
+        fence = put_back_and_claim(place, job)
+        kill_once_saved(place, job, fence, 7)
+        assert not checkpoints(place, job).advanced_by(fence), "it did over what was damaged"
+        fence = put_back_and_claim(place, job)
+        kill_once_saved(place, job, fence, 9)
+        assert checkpoints(place, job).advanced_by(fence)
         fence = put_back_and_claim(place, job)
         assert finish(start(place, job, fence)) == 0
         assert result(place, job) == undisturbed
@@ -140,6 +149,21 @@ def test_a_stop_saves_a_checkpoint_at_once_and_the_next_start_goes_on_from_it(
     assert result(place, job) == undisturbed
     told = (rare.data_dir / "first_report").read_text()
     assert int(told) >= made, "it did not begin anew"
+
+
+def test_a_stop_while_the_database_is_away_saves_all_and_leaves_the_rest_to_who_mends_it(
+    place: Place,
+) -> None:
+    job = place.queue(**LONG)
+    place.claim()
+    process = start(place, job, run=run_with_little_patience)
+    wait_until_it_trains(place, job)
+    with write_locked(place.settings.sqlalchemy_url):
+        process.terminate()
+        assert finish(process) == TRY_AGAIN == 75
+    left = place.job(job.id)
+    assert (left.state, left.fence, left.error) == ("running", 1, None)
+    assert checkpoints(place, job).advanced_by(1)
 
 
 def test_without_room_for_checkpoints_a_training_ends_all_the_same(place: Place) -> None:

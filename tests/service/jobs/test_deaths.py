@@ -66,6 +66,16 @@ def test_kills_are_counted_in_our_own_group_before_the_whole_machine(tmp_path: P
     assert count_memory_kills(proc, groups) == 1
 
 
+def test_of_cgroups_of_version_1_our_own_is_asked_first_too(tmp_path: Path) -> None:
+    proc, groups = tmp_path / "proc", tmp_path / "groups"
+    # In a container its own group is mounted in place of the root.
+    lay(groups, **{"memory/memory.oom_control": "under_oom 0\noom_kill 3\n"})
+    lay(proc, self__cgroup="5:cpu,cpuacct:/other\n4:memory:/service/refit\n0::/\n")
+    assert count_memory_kills(proc, groups) == 3
+    lay(groups, **{"memory/service/refit/memory.oom_control": "under_oom 0\noom_kill 1\n"})
+    assert count_memory_kills(proc, groups) == 1
+
+
 def test_a_file_that_makes_no_sense_is_as_none(tmp_path: Path) -> None:
     lay(tmp_path, vmstat="oom_kill many\n")
     assert count_memory_kills(tmp_path, tmp_path) is None

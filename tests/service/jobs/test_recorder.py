@@ -13,6 +13,7 @@ from service.entities import Job
 from service.errors import StoreUnavailableError
 from service.jobs.recorder import (
     AWAY_SECONDS,
+    AWAY_SHARE,
     WRITE_SECONDS,
     CancelRequestedError,
     LeaseLostError,
@@ -232,6 +233,29 @@ def test_a_database_that_is_away_is_not_asked_at_every_report(
     clock.now += AWAY_SECONDS / 2
     recorder.record(point(1))
     assert forgetful.asked == 1
+
+
+def test_a_training_spends_little_of_its_time_on_a_database_that_hangs(
+    job: Job, clock: Clock, forgetful: ForgetfulDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang_seconds, waited = 5.0, 0.0
+
+    @contextmanager
+    def hang(beside_others: bool) -> Iterator[Stores]:
+        nonlocal waited
+        waited += hang_seconds
+        clock.now += hang_seconds
+        raise StoreUnavailableError("the server said nothing")
+        yield
+
+    monkeypatch.setattr(forgetful, "write", hang)
+    recorder = Recorder(forgetful, job.id, job.fence, clock)
+    began = clock.now
+    for epoch in range(1000):
+        recorder.record(point(epoch))
+        clock.now += 0.1
+    assert waited > 3 * hang_seconds, "it was asked again"
+    assert waited / (clock.now - began) < 1.5 * AWAY_SHARE
 
 
 def test_points_that_were_written_before_the_database_could_say_so_are_not_written_again(

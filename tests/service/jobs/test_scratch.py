@@ -31,8 +31,13 @@ LONG: dict[str, Any] = {"epochs": 1_000_000, "evaluate_every": 1000, "optimizer"
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """No row may be in memory, a lease is short, and nobody rests."""
-    changes = {"train_memory_bytes": 1, "lease_seconds": 1.0, "retry_seconds": 0}
+    """No row may be in memory, a lease is short, nobody rests, and each attempt is counted."""
+    changes = {
+        "train_memory_bytes": 1,
+        "lease_seconds": 1.0,
+        "retry_seconds": 0,
+        "checkpoint_seconds": 1000.0,
+    }
     return settings.model_copy(update=changes)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from service.entities import Job, Promotion
+from service.jobs.deaths import TRY_AGAIN
 from service.jobs.supervisor import (
     CANCEL_GRACE_SECONDS,
     CHORES_SECONDS,
@@ -253,6 +254,21 @@ def test_a_stop_that_comes_before_the_training_listens_does_not_count_as_a_crash
     supervisor.step(0)
     supervisor.stop()
     processes.die(signal.SIGTERM)
+    supervisor.step(1)
+    assert supervisor.idle
+    put_back = place.job(job.id)
+    assert (put_back.state, put_back.attempt) == ("queued", 0)
+
+
+def test_a_process_that_the_database_left_alone_does_not_count_as_a_crash(
+    place: Place, settings: Settings, mortal: MortalDatabase, processes: Processes
+) -> None:
+    once = settings.model_copy(update={"max_attempts": 1})
+    supervisor = Supervisor(once, mortal, processes.start, processes.wait_for, processes.kill)
+    job = place.queue()
+    supervisor.step(0)
+    supervisor.stop()
+    processes.exit(TRY_AGAIN)
     supervisor.step(1)
     assert supervisor.idle
     put_back = place.job(job.id)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.entities import Job
+from service.jobs.checkpoints import Checkpoints
 from service.jobs.supervisor import LONGEST_GAP_SECONDS, Supervisor
 from service.settings import Settings
 from tests.service.jobs.faking import MortalDatabase, Processes
@@ -131,6 +132,33 @@ def test_a_job_that_ran_out_of_leases_and_attempts_fails(
     error = place.job(job.id).error
     assert error is not None
     assert error.code == "lease_lost"
+
+
+def test_an_attempt_that_was_lost_and_had_advanced_is_not_counted(
+    place: Place, settings: Settings
+) -> None:
+    # A host that is started anew over and over, with all that runs on it.
+    job = place.queue()
+    checkpoints = Checkpoints(settings.checkpoints_dir / job.id)
+    for lost in range(2 * settings.max_attempts):
+        claimed = claim_elsewhere(place)
+        assert (claimed.attempt, claimed.fence) == (1, lost + 1)
+        checkpoints.write(b"further", claimed.fence)
+        put_back_when_silent(place, settings)
+    for attempt in range(1, settings.max_attempts + 1):
+        assert claim_elsewhere(place).attempt == attempt
+        put_back_when_silent(place, settings)
+    failed = place.job(job.id)
+    assert (failed.state, failed.attempt) == ("failed", settings.max_attempts)
+    assert failed.error is not None
+    assert failed.error.code == "lease_lost"
+
+
+def put_back_when_silent(place: Place, settings: Settings) -> None:
+    """A supervisor that runs nothing watches for a lease, and mends what it has not heard of."""
+    none = Processes()
+    busy = settings.model_copy(update={"train_concurrency": 0})
+    turn(Supervisor(busy, place.database, none.start, none.wait_for, none.kill), 0, 12)
 
 
 def test_a_cancelled_job_whose_lease_ran_out_is_cancelled(
