@@ -48,9 +48,14 @@ STATUS: dict[str, HTTPStatus] = {
     "upload_stalled": HTTPStatus.REQUEST_TIMEOUT,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "client_too_slow": HTTPStatus.REQUEST_TIMEOUT,
+    "head_too_large": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "too_many_connections": HTTPStatus.SERVICE_UNAVAILABLE,
     "queue_full": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_streams": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_uploads": HTTPStatus.TOO_MANY_REQUESTS,
+    "overloaded": HTTPStatus.TOO_MANY_REQUESTS,
+    "deadline_exceeded": HTTPStatus.GATEWAY_TIMEOUT,
     "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
     "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "storage_full": HTTPStatus.INSUFFICIENT_STORAGE,
@@ -83,9 +88,16 @@ MEANING: dict[str, str] = {
     "too_large": "The body is larger than `REFIT_MAX_BODY_BYTES`; a file of rows, than "
     "`REFIT_MAX_DATASET_BYTES`.",
     "unsupported_media_type": "The `Content-Type` is none that this address takes.",
+    "client_too_slow": "The request did not come in `REFIT_CLIENT_TIMEOUT` seconds.",
+    "head_too_large": "The headers take more than 64 kB.",
+    "too_many_connections": "`REFIT_MAX_CONNECTIONS` connections are all in use; try again later.",
     "queue_full": "`REFIT_MAX_QUEUED_JOBS` jobs wait; try again after `Retry-After` seconds.",
     "too_many_streams": "`REFIT_MAX_EVENT_STREAMS` streams are open; try again later.",
     "too_many_uploads": "`REFIT_MAX_UPLOADS` files are being taken in; try again later.",
+    "overloaded": "`REFIT_MAX_PREDICTIONS` predictions are being worked on; try again after "
+    "`Retry-After` seconds.",
+    "deadline_exceeded": "The prediction took longer than `REFIT_PREDICT_SECONDS`; send fewer "
+    "rows, or try again.",
     "not_ready": "No active version is loaded: train one, or wait until it is.",
     "store_unavailable": "The database does not answer; nothing was changed; try again.",
     "storage_full": "The disk of the service is full; nothing was kept.",
@@ -129,6 +141,24 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """A problem as an answer."""
+    content = _content(code, detail, faults, request.scope.get("request_id", ""))
+    return Response(content, int(STATUS[code]), dict(headers or {}), MEDIA_TYPE)
+
+
+def raw_problem(code: str) -> bytes:
+    """A problem as the bytes of a whole answer that closes the connection: for a client that never
+    got as far as the application."""
+    status, content = STATUS[code], _content(code, MEANING[code], (), "")
+    head = [
+        f"HTTP/1.1 {int(status)} {status.phrase}",
+        f"content-type: {MEDIA_TYPE}",
+        f"content-length: {len(content)}",
+        "connection: close",
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + content
+
+
+def _content(code: str, detail: str, faults: Sequence[Fault], request_id: str) -> bytes:
     status = STATUS[code]
     body = {
         "type": f"/docs/errors#{code}",
@@ -137,11 +167,10 @@ def problem(
         "code": code,
         "detail": detail,
         "errors": [_told(fault) for fault in faults[:MAX_FAULTS]],
-        "request_id": request.scope.get("request_id", ""),
+        "request_id": request_id,
     }
     # ensure_ascii: a lone surrogate in a name that the client sent cannot be written as UTF-8.
-    content = json.dumps(body, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
-    return Response(content, int(status), dict(headers or {}), MEDIA_TYPE)
+    return json.dumps(body, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _told(fault: Fault) -> dict[str, object]:

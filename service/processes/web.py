@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import socket
-from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
 
-from service.api.state import AppState
+from service.http.server import Server
 from service.processes.parts import BACKLOG, WebPart
 from service.settings import Settings
 from service.wiring import build_app
-
-
-class _Server(uvicorn.Server):
-    """Turns readiness off, and ends event streams, the moment it is told to stop."""
-
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
-        super().__init__(config)
-        self._app = app
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        parts = getattr(self._app.state, "parts", None)
-        if isinstance(parts, AppState):
-            parts.draining = True
-        super().handle_exit(sig, frame)
 
 
 def run_web(part: WebPart, settings: Settings) -> int:
@@ -43,7 +27,7 @@ def run_web(part: WebPart, settings: Settings) -> int:
         # A little less than the parent waits before it kills.
         timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds) - 1),
     )
-    server = _Server(config, app)
+    server = Server(config, app)
     listener = socket.socket(fileno=part.listen_fd)
     server.run(sockets=[listener])
     return 0 if server.started else 1

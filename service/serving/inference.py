@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
 from ml.errors import ArtifactError, InputError
 from service.errors import Fault, InvalidRequestError, VersionUnloadableError
 from service.registry.registry import Registry
-from service.schemas.predict import PredictResponse
+from service.serving.plain import read_rows
 from service.serving.pool import Pool, Served
 from service.serving.rollout import Rollout
 from service.serving.rows import Rows
+from service.serving.work import Work
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The predictions of one version."""
+
+    y_NT: np.ndarray
+    extrapolating_N: np.ndarray | None
+    """Whether each row lies outside what was seen in training; None where nobody asked, or the
+    artifact does not tell."""
 
 
 class Inference:
@@ -51,27 +67,58 @@ class Inference:
             raise VersionUnloadableError(message) from error
         return Served(model, number, 0, artifact, predictor)
 
-    def answer(self, served: Served, rows: Rows, explain: bool = False) -> PredictResponse:
+    def plain_rows(self, served: Served, body: bytes) -> Rows | None:
+        """The rows of a plain JSON body (`service.serving.plain`); None where it is not plain or
+        has too many, which `answer` then says."""
+        if served.predictor.bundle.categories:
+            return None
+        found = read_rows(body, served.predictor.features)
+        return None if found is None else Rows(torch.from_numpy(found[0]), "/x", found[1])
+
+    def answer(self, served: Served, rows: Rows, explain: bool = False) -> Answer:
         """Predict ``rows`` by ``served``; with ``explain``, tell which of them extrapolate.
 
         Raises:
             InvalidRequestError: too many rows, or a row does not fit the model or overflows.
         """
+        self.check_count(rows)
+        try:
+            y_NT = served.predictor.predict_array(rows.x_NF.numpy())
+        except InputError as error:
+            raise refusal(served, rows, error) from error
+        outside_N = served.predictor.extrapolates(rows.x_NF) if explain else None
+        return Answer(y_NT, None if outside_N is None else outside_N.numpy())
+
+    async def answer_joined(
+        self, served: Served, rows: Rows, work: Work, explain: bool = False
+    ) -> Answer:
+        """`answer`, for a heavy model: beside the event loop, and joined with others' rows.
+
+        Raises:
+            InvalidRequestError: as `answer`.
+            OverloadedError, DeadlineError: too much is worked on; it took too long.
+        """
+        self.check_count(rows)
+        try:
+            y_NT = await work.predict(served.predictor, rows.x_NF.numpy())
+        except InputError as error:
+            raise refusal(served, rows, error) from error
+        outside_N = served.predictor.extrapolates(rows.x_NF) if explain else None
+        return Answer(y_NT, None if outside_N is None else outside_N.numpy())
+
+    def check_count(self, rows: Rows) -> None:
+        """Refuse too many rows.
+
+        Raises:
+            InvalidRequestError: there are more than the settings allow.
+        """
         count = len(rows.x_NF)
         if count > self._max_rows:
             detail = f"{count:,} rows sent, at most {self._max_rows:,} allowed"
             raise InvalidRequestError(detail, [Fault(rows.pointer, detail)])
-        try:
-            y_NT = served.predictor.predict(rows.x_NF)
-        except InputError as error:
-            detail = f"{error} (model {served.model}, version {served.version})"
-            raise InvalidRequestError(detail, [rows.fault(error.row, detail)]) from error
-        y = y_NT[:, 0] if served.predictor.targets == 1 else y_NT
-        outside_N = served.predictor.extrapolates(rows.x_NF) if explain else None
-        # Not validated again: these are floats by construction.
-        return PredictResponse.model_construct(
-            y=y.tolist(),
-            model=served.model,
-            version=served.version,
-            extrapolating=None if outside_N is None else outside_N.tolist(),
-        )
+
+
+def refusal(served: Served, rows: Rows, error: InputError) -> InvalidRequestError:
+    """What the model said of the rows, with the place in the body."""
+    detail = f"{error} (model {served.model}, version {served.version})"
+    return InvalidRequestError(detail, [rows.fault(error.row, detail)])

@@ -6,6 +6,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+
+import orjson
 
 from ml.predictor import Predictor
 
@@ -19,6 +22,11 @@ class Served:
     generation: int
     artifact: str
     predictor: Predictor
+
+    @cached_property
+    def tail(self) -> bytes:
+        """How the body of an answer ends, after the numbers."""
+        return b',"model":%b,"version":%d}' % (orjson.dumps(self.model), self.version)
 
 
 class Pool:

@@ -15,8 +15,10 @@ from service.api.params import ModelName, VersionNumber
 from service.api.state import AppState, Parts
 from service.entities import DEFAULT_MODEL
 from service.schemas.predict import PredictRequest, PredictResponse
+from service.serving.plain import write_answer
 from service.serving.pool import Served
-from service.serving.rows import rows_of, rows_of_csv
+from service.serving.rows import Rows, rows_of, rows_of_csv
+from service.serving.work import HEAVY_SECONDS
 
 router = APIRouter(tags=["predict"])
 
@@ -34,7 +36,9 @@ _PROBLEMS = problems(
     HTTPStatus.NOT_FOUND,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
 )
 
 
@@ -100,15 +104,28 @@ async def _read(request: Request, parts: AppState) -> tuple[str, bytes]:
 async def _answer(
     parts: AppState, served: Served, kind: str, body: bytes, explain: bool
 ) -> Response:
-    def work() -> bytes:
+    inference = parts.inference
+
+    def read() -> tuple[Rows, bool]:
         bundle = served.predictor.bundle
         if kind == CSV:
-            rows, asked = rows_of_csv(body, bundle, parts.settings.max_predict_rows), explain
-        else:
-            request = parse_json(body, PredictRequest)
-            rows, asked = rows_of(request, bundle), explain or request.explain
-        answer = parts.inference.answer(served, rows, asked)
-        return answer.model_dump_json(exclude_none=True).encode()
+            return rows_of_csv(body, bundle, parts.settings.max_predict_rows), explain
+        plain = inference.plain_rows(served, body)
+        if plain is not None:
+            return plain, explain
+        request = parse_json(body, PredictRequest)
+        return rows_of(request, bundle), explain or request.explain
 
-    content = work() if len(body) <= INLINE_BYTES else await run_in_threadpool(work)
+    def work() -> bytes:
+        answer = inference.answer(served, *read())
+        return write_answer(served, answer.y_NT, answer.extrapolating_N)
+
+    if len(body) > INLINE_BYTES:
+        content = await parts.work.run(work)
+    elif served.predictor.probe_seconds > HEAVY_SECONDS:
+        rows, asked = read()
+        answer = await inference.answer_joined(served, rows, parts.work, asked)
+        content = write_answer(served, answer.y_NT, answer.extrapolating_N)
+    else:
+        content = work()
     return Response(content, headers={"Refit-Version": str(served.version)}, media_type=JSON)
