@@ -87,11 +87,14 @@ class SpawnLauncher:
         environment = dict(os.environ)  # noqa: TID251
         if not isinstance(part, WebPart):
             return os.posix_spawn(sys.executable, command, environment)
-        os.set_inheritable(part.listen_fd, True)
+        handed_down = [fd for fd in (part.listen_fd, part.beat_fd) if fd is not None]
+        for fd in handed_down:
+            os.set_inheritable(fd, True)
         try:
             return os.posix_spawn(sys.executable, command, environment)
         finally:
-            os.set_inheritable(part.listen_fd, False)
+            for fd in handed_down:
+                os.set_inheritable(fd, False)
 
 
 def run_part(part: Part, settings: Settings, parent_pid: int) -> int:

@@ -1,4 +1,4 @@
-"""Binds the port, starts the parts, starts dead ones again, and ends all of them."""
+"""Binds the port, starts the parts, starts dead or stuck ones again, and ends all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from service.processes.launch import Launcher
-from service.processes.parts import BACKLOG, Part
+from service.processes.parts import BACKLOG, Part, WebPart
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +21,10 @@ BACKOFF_SECONDS = (0.0, 0.1, 0.5, 2.0, 5.0)
 """Waits before a part is started again, after so many quick deaths in a row."""
 
 QUICK_DEATH_SECONDS = 10.0
+
+STUCK_SECONDS = 4.0
+"""A web worker whose event loop has been silent for so long is killed; it gives a sign of life
+twice a second. uvicorn's own supervisor asks a thread, which answers while the loop hangs."""
 
 
 @dataclass
@@ -31,6 +35,9 @@ class _Slot:
     started: float = 0.0
     quick_deaths: int = 0
     start_at: float = 0.0
+    beats: int | None = None
+    """Where its signs of life can be read."""
+    last_beat: float | None = None
 
 
 class Parent:
@@ -48,6 +55,7 @@ class Parent:
         self._wait_for = wait_for
         self._kill = kill
         self._stopping = False
+        self._looked_at = float("-inf")
 
     @property
     def pids(self) -> dict[str, int]:
@@ -59,16 +67,50 @@ class Parent:
         for slot in self._slots:
             if slot.pid is not None:
                 self._reap(slot, now)
+            if slot.pid is not None and not self._stopping:
+                self._feel(slot, now)
             if slot.pid is None and not self._stopping and now >= slot.start_at:
-                slot.pid = self._launcher.start(slot.part)
-                slot.started = now
-                logger.info("%s runs as process %d", slot.name, slot.pid)
+                self._start(slot, now)
+        self._looked_at = now
 
     def signal_all(self, number: signal.Signals) -> None:
         """Send a signal to every part; none is started again from here on."""
         self._stopping = True
         for pid in self.pids.values():
             self._kill(pid, number)
+
+    def _start(self, slot: _Slot, now: float) -> None:
+        part = slot.part
+        if isinstance(part, WebPart):
+            slot.beats, to_beat = os.pipe()
+            os.set_blocking(slot.beats, False)
+            os.set_blocking(to_beat, False)
+            part = part.model_copy(update={"beat_fd": to_beat})
+        try:
+            slot.pid = self._launcher.start(part)
+        finally:
+            if isinstance(part, WebPart) and part.beat_fd is not None:
+                os.close(part.beat_fd)
+        slot.started, slot.last_beat = now, None
+        logger.info("%s runs as process %d", slot.name, slot.pid)
+
+    def _feel(self, slot: _Slot, now: float) -> None:
+        """Kill a process whose event loop has stood still; `_reap` then finds it dead."""
+        if slot.beats is None or slot.pid is None:
+            return
+        try:
+            if os.read(slot.beats, 4096):
+                slot.last_beat = now
+        except BlockingIOError:
+            pass
+        # Where we have slept ourselves, as on a machine that was suspended, nothing is known.
+        if slot.last_beat is not None and now - self._looked_at > STUCK_SECONDS / 2:
+            slot.last_beat = now
+        # One that starts has not begun to beat; that it never does is told by its readiness.
+        if slot.last_beat is not None and now - slot.last_beat >= STUCK_SECONDS:
+            logger.error("%s (process %d) is stuck: killed", slot.name, slot.pid)
+            self._kill(slot.pid, signal.SIGKILL)
+            slot.last_beat = None
 
     def _reap(self, slot: _Slot, now: float) -> None:
         assert slot.pid is not None
@@ -79,6 +121,9 @@ class Parent:
         if not self._stopping:
             logger.error("%s (process %d) ended with %d", slot.name, slot.pid, code)
         slot.pid = None
+        if slot.beats is not None:
+            os.close(slot.beats)
+            slot.beats = None
         lived = now - slot.started
         slot.quick_deaths = slot.quick_deaths + 1 if lived < QUICK_DEATH_SECONDS else 0
         wait = BACKOFF_SECONDS[min(slot.quick_deaths, len(BACKOFF_SECONDS) - 1)]

@@ -21,6 +21,8 @@ class WebPart(_Part):
     slot: int
     node: str
     listen_fd: int
+    beat_fd: int | None = None
+    """The end of a pipe to the parent for signs of life from the event loop itself."""
 
 
 class SupervisorPart(_Part):

@@ -27,7 +27,7 @@ def run_web(part: WebPart, settings: Settings) -> int:
         # A little less than the parent waits before it kills.
         timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds) - 1),
     )
-    server = Server(config, app)
+    server = Server(config, app, part.beat_fd)
     listener = socket.socket(fileno=part.listen_fd)
     server.run(sockets=[listener])
     return 0 if server.started else 1

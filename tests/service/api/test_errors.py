@@ -16,7 +16,8 @@ import service.datasets.intake
 import service.pictures
 import service.store.database
 from ml.datasets.profile import Profile
-from service.api.errors import MEANING, STATUS, json_pointer
+from service.api.errors import MEANING, STATUS
+from service.api.faults import json_pointer
 from service.entities import JobError, Promotion
 from service.jobs.desk import JobDesk
 from service.settings import Settings
