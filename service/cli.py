@@ -82,7 +82,8 @@ def _serve(settings: Settings) -> int:
         fd = listener.fileno()
         parts[f"web worker {slot}"] = WebPart(slot=slot, node=node, listen_fd=fd)
     logger.info("Refit listens on http://%s:%d (docs: http://%s:%d/docs)", host, port, host, port)
-    return run_parent(Parent(parts, launcher), listener, settings.shutdown_seconds)
+    seconds = settings.shutdown_seconds, settings.drain_seconds
+    return run_parent(Parent(parts, launcher), listener, *seconds)
 
 
 def _import_architectures() -> None:

@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     poll_seconds: Annotated[float, Field(gt=0, le=10)] = 0.05
     """How often the supervisor looks for jobs and web processes for new versions."""
     shutdown_seconds: Annotated[float, Field(ge=0.5, le=86_400)] = 8
-    """Time that processes have to end after SIGTERM before they are killed."""
+    """Time that processes have to end after SIGTERM, once drained, before they are killed."""
 
     @property
     def sqlalchemy_url(self) -> str:

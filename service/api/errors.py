@@ -43,6 +43,7 @@ STATUS: dict[str, HTTPStatus] = {
     "upload_stalled": HTTPStatus.REQUEST_TIMEOUT,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "malformed_http": HTTPStatus.BAD_REQUEST,
     "client_too_slow": HTTPStatus.REQUEST_TIMEOUT,
     "head_too_large": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "too_many_connections": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -83,6 +84,7 @@ MEANING: dict[str, str] = {
     "too_large": "The body is larger than `REFIT_MAX_BODY_BYTES`; a file of rows, than "
     "`REFIT_MAX_DATASET_BYTES`.",
     "unsupported_media_type": "The `Content-Type` is none that this address takes.",
+    "malformed_http": "What came is no HTTP request.",
     "client_too_slow": "The request did not come in `REFIT_CLIENT_TIMEOUT` seconds.",
     "head_too_large": "The headers take more than 64 kB.",
     "too_many_connections": "`REFIT_MAX_CONNECTIONS` connections are all in use; try again later.",
@@ -132,6 +134,7 @@ def raw_problem(code: str) -> bytes:
         f"content-type: {MEDIA_TYPE}",
         f"content-length: {len(content)}",
         "connection: close",
+        *(["retry-after: 1"] if status is HTTPStatus.SERVICE_UNAVAILABLE else []),
     ]
     return "\r\n".join([*head, "", ""]).encode() + content
 

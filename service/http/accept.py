@@ -1,8 +1,8 @@
 """Takes connections one at a time.
 
 `loop.create_server` takes all that wait at once, so that one of several workers may end up with
-every connection. Taking one a turn leaves the next to whoever is free first: a busy worker, whose
-turns are longer, gets fewer.
+every connection. Taking one a turn leaves the next to whoever is free first; and a worker that has
+more than another waits a moment before it takes one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,13 @@ import socket
 from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
+
+YIELD_SECONDS = 0.002
+"""How long one that has more leaves a connection to others. Several times what it takes a process
+to wake; nobody notices it, and it is rare."""
+
+BURST = 16
+"""Connections that it takes at once where, after that, nobody else has: they may all be stuck."""
 
 PAUSE_SECONDS = 0.1
 """Rest after a connection could not be taken, as where there are no file descriptors left."""
@@ -27,10 +34,12 @@ class Acceptor:
         loop: asyncio.AbstractEventLoop,
         listener: socket.socket,
         make_protocol: Callable[[], asyncio.Protocol],
+        leads: Callable[[], bool] = lambda: False,
     ) -> None:
         self._loop = loop
         self._listener = listener
         self._make_protocol = make_protocol
+        self._leads = leads
         self._tasks: set[asyncio.Task[None]] = set()
         listener.setblocking(False)
         loop.add_reader(listener, self._take_one)
@@ -50,7 +59,17 @@ class Acceptor:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _take_one(self) -> None:
-        self._take()
+        if self._leads():
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(YIELD_SECONDS, self._take_what_is_left)
+        else:
+            self._take()
+
+    def _take_what_is_left(self) -> None:
+        self._resume()
+        for _ in range(BURST):
+            if self._listener.fileno() < 0 or not self._take():
+                break
 
     def _take(self) -> bool:
         try:

@@ -7,8 +7,12 @@ has `client_timeout` seconds, and a connection that only waits makes room for ot
 
 from __future__ import annotations
 
+import fcntl
+import termios
+from array import array
 from asyncio import AbstractEventLoop, Transport
 from collections.abc import Callable
+from contextlib import suppress
 from operator import attrgetter
 from typing import Protocol
 
@@ -24,6 +28,9 @@ ROOM = 100
 """The hundredth part of the connections is closed at once where there are too many: to look for
 the one that has been idle longest costs as much as to look for many."""
 
+SLICE = 32
+"""Connections that are looked at in one turn of the event loop; to close one takes 50 us."""
+
 Refusal = Callable[[str], bytes]
 """An answer in bytes for the code of an error."""
 
@@ -34,19 +41,27 @@ class Connection(Protocol):
     transport: Transport
     flow: FlowControl
     since: float
+    """When what is waited for now began to be waited for, by the loop's clock."""
     received: int
+    """Bytes that came since then."""
+    unsent: int
+    """Bytes of an answer that waited to be sent at `unsent_since`; 0 where none did."""
+    unsent_since: float
     served_before: bool
+    """Whether a request of this connection has been answered."""
 
     @property
     def is_receiving(self) -> bool: ...
     @property
-    def is_busy(self) -> bool: ...
+    def is_awaited(self) -> bool: ...
     @property
-    def has_begun_to_answer(self) -> bool: ...
+    def is_busy(self) -> bool: ...
+    def end_with(self, answer: bytes) -> None: ...
+    def drain(self) -> None: ...
 
 
 class Connections:
-    """Turn the crank with `sweep`."""
+    """Turn the crank with `check`."""
 
     def __init__(
         self,
@@ -55,16 +70,19 @@ class Connections:
         most: int,
         client_timeout: float,
         keep_alive_seconds: float,
+        tell_count: Callable[[int], None] = lambda count: None,
     ) -> None:
         self.now = loop.time
         self._loop = loop
         self._refusal = refusal
+        self._refusals: dict[str, bytes] = {}
         self._most = most
         self._keep_alive = keep_alive_seconds
-        # A client is sent away within its time, not at the first sweep after it.
+        # A client is sent away within its time, not at the first look after it.
         self._every = min(0.5, client_timeout / 10)
         self._patience = client_timeout - 2 * self._every
         self._open: set[Connection] = set()
+        self._tell_count = tell_count
         self.draining = False
 
     def __len__(self) -> int:
@@ -81,40 +99,49 @@ class Connections:
             self.refuse(connection, "too_many_connections")
             return
         self._open.add(connection)
+        self._tell_count(len(self._open))
 
     def discard(self, connection: Connection) -> None:
         """The connection is gone."""
         self._open.discard(connection)
+        self._tell_count(len(self._open))
+
+    def drain(self) -> None:
+        """Let every answer from now on end its connection."""
+        self.draining = True
+        for connection in self._open:
+            connection.drain()
 
     def refuse(self, connection: Connection, code: str) -> None:
-        """Say why, if no answer has begun, and close."""
-        if not connection.has_begun_to_answer:
-            connection.transport.write(self._refusal(code))
-        connection.transport.close()
+        """Say why, where no answer has begun, and close."""
+        if code not in self._refusals:
+            self._refusals[code] = self._refusal(code)
+        connection.end_with(self._refusals[code])
 
     def start(self) -> None:
-        """Sweep again and again."""
+        """Look at every connection again and again."""
+        self._look([])
 
-        def turn() -> None:
-            self.sweep(self.now())
-            self._loop.call_later(self._every, turn)
+    def _look(self, left: list[Connection]) -> None:
+        """Look at some of those that are ``left`` of this round. Thousands that connected together
+        also become too slow together, and would hold up the loop if they were closed in one turn.
+        """
+        left = left or list(self._open)
+        slices = len(self._open) // SLICE + 1
+        for connection in left[-SLICE:]:
+            self.check(connection, self.now())
+        del left[-SLICE:]
+        self._loop.call_later(self._every / slices, self._look, left)
 
-        self._loop.call_later(self._every, turn)
-
-    def sweep(self, now: float) -> None:
-        """Close the connections whose client has been too slow."""
-        for connection in list(self._open):
-            self._check(connection, now)
-
-    def _check(self, connection: Connection, now: float) -> None:
+    def check(self, connection: Connection, now: float) -> None:
+        """Close a connection whose client has been too slow."""
+        size = connection.transport.get_write_buffer_size()
+        if size or connection.unsent:
+            self._check_reader(connection, size and size + _in_kernel(connection.transport), now)
         waited = now - connection.since
-        if waited < self._patience:
+        if waited < self._patience or size or connection.transport.is_closing():
             return
-        if connection.transport.is_closing() or connection.flow.write_paused:
-            # It does not read its answer.
-            if connection.transport.get_write_buffer_size() and self._is_stuck(connection, now):
-                connection.transport.abort()
-        elif connection.is_receiving and not connection.flow.read_paused:
+        if connection.is_awaited and not connection.flow.read_paused:
             if connection.received < MIN_BYTES_PER_SECOND * waited:
                 self.refuse(connection, "client_too_slow")
             else:
@@ -125,11 +152,15 @@ class Connections:
         elif waited >= self._keep_alive or not connection.served_before:
             connection.transport.close()
 
-    def _is_stuck(self, connection: Connection, now: float) -> bool:
-        """Whether nothing of what is to be sent has left since the last look."""
-        left = connection.transport.get_write_buffer_size()
-        before, connection.received, connection.since = connection.received, left, now
-        return left >= before > 0
+    def _check_reader(self, connection: Connection, size: int, now: float) -> None:
+        """Whether a client reads what waits to be sent to it, ``size`` bytes."""
+        waited = now - connection.unsent_since
+        if not connection.unsent or size > connection.unsent or not size:
+            connection.unsent, connection.unsent_since = size, now
+        elif waited >= self._patience:
+            if connection.unsent - size < MIN_BYTES_PER_SECOND * waited:
+                connection.transport.abort()
+            connection.unsent, connection.unsent_since = size, now
 
     def _make_room(self) -> bool:
         idle = [each for each in self._open if not (each.is_busy or each.is_receiving)]
@@ -138,3 +169,12 @@ class Connections:
             self._open.discard(connection)
             connection.transport.close()
         return bool(idle)
+
+
+def _in_kernel(transport: Transport) -> int:
+    """Bytes that the kernel keeps until the client has taken them: some megabytes, of which a slow
+    client takes away for a minute before the transport can send any more."""
+    count = array("i", [0])
+    with suppress(OSError):
+        fcntl.ioctl(transport.get_extra_info("socket"), termios.TIOCOUTQ, count)
+    return count[0]

@@ -47,6 +47,9 @@ class Heads:
         self._max_body_bytes = max_body_bytes
         self.find = self._known.get
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def learn(
         self,
         head: bytes,
@@ -57,6 +60,12 @@ class Heads:
         headers: Collection[tuple[bytes, bytes]],
     ) -> None:
         """Remember ``head`` if what the parser made of it is a plain prediction."""
+        # What the parser saw must be these bytes and no others: from the method on, a line for each
+        # header, and the empty line at the end.
+        if not head.startswith(b"POST ") or not len(headers) + 2 == head.count(
+            b"\r\n"
+        ) == head.count(b"\n"):
+            return
         asked = _PATH.match(path)
         if method != "POST" or http_version != "1.1" or query or not asked:
             return

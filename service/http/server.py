@@ -20,11 +20,16 @@ from service.api.state import AppState
 from service.http.accept import Acceptor
 from service.http.connections import Connections
 from service.http.heads import Heads
+from service.http.loads import Loads
 from service.http.protocol import RefitProtocol
 from service.http.turn import Turn
 
-BEAT_TICKS = 5
-"""Ticks of 0.1 s between two signs of life."""
+BEAT_SECONDS = 0.5
+"""Between two signs of life."""
+
+DOOR_SECONDS = 0.3
+"""After the drain the parent lets nobody in (`service.processes.door`); then those who came before
+that are taken."""
 
 LAST_SECONDS = 1.0
 """How long those who connected last have to send their request, once nobody is let in any more."""
@@ -38,14 +43,24 @@ class Server(uvicorn.Server):
     nobody in, and finishes what is in flight.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, beat_fd: int | None = None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        beat_fd: int | None = None,
+        loads: Loads | None = None,
+        slot: int = 0,
+    ) -> None:
         super().__init__(config)
         self._app = app
         self._beat_fd = beat_fd
+        self._loads, self._slot = loads, slot
         self._close_at: float | None = None
         self._end_at: float | None = None
-        self._turn: Turn
-        self._connections: Connections
+        self._loop: asyncio.AbstractEventLoop
+        self.turn: Turn
+        self.heads: Heads
+        self.connections: Connections
         self._acceptors: list[Acceptor] = []
 
     @property
@@ -60,18 +75,20 @@ class Server(uvicorn.Server):
         if self.lifespan.should_exit or state is None:
             # As uvicorn does; the parent starts this worker again.
             sys.exit(3)
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         settings = state.settings
-        self._turn = Turn(loop, state.pool, settings.max_predict_rows)
-        self._connections = Connections(
+        self.turn = Turn(loop, state.pool, settings.max_predict_rows)
+        self.connections = Connections(
             loop,
             raw_problem,
             settings.max_connections,
             settings.client_timeout,
             settings.keep_alive_seconds,
+            self._tell_count,
         )
-        self._connections.start()
-        heads = Heads(min(INLINE_BYTES, settings.max_body_bytes))
+        self._tell_count(0)
+        self.connections.start()
+        self.heads = Heads(min(INLINE_BYTES, settings.max_body_bytes))
 
         def make_protocol() -> asyncio.Protocol:
             return RefitProtocol(
@@ -79,14 +96,30 @@ class Server(uvicorn.Server):
                 self.server_state,
                 self.lifespan.state,
                 loop,
-                turn=self._turn,
-                heads=heads,
-                connections=self._connections,
+                turn=self.turn,
+                heads=self.heads,
+                connections=self.connections,
             )
 
-        self._acceptors = [Acceptor(loop, each, make_protocol) for each in sockets]
+        self._acceptors = [Acceptor(loop, each, make_protocol, self._leads) for each in sockets]
         self.servers = []
+        self._beat(loop)
         self.started = True
+
+    def _tell_count(self, count: int) -> None:
+        if self._loads is not None:
+            self._loads.set(self._slot, count)
+
+    def _leads(self) -> bool:
+        return self._loads is not None and self._loads.leads(self._slot)
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell the parent again and again, to the very end, that the loop turns."""
+        if self._beat_fd is not None:
+            # The parent is gone, or has not looked for long.
+            with suppress(OSError):
+                os.write(self._beat_fd, b".")
+            loop.call_later(BEAT_SECONDS, self._beat, loop)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         state = self._state
@@ -95,17 +128,14 @@ class Server(uvicorn.Server):
             return
         state.draining = True
         self._captured_signals.append(sig)
-        self._connections.draining = True
-        self._close_at = time.monotonic() + state.settings.drain_seconds
+        self.connections.draining = True
+        self._loop.call_soon_threadsafe(self.connections.drain)
+        self._close_at = time.monotonic() + state.settings.drain_seconds + DOOR_SECONDS
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % BEAT_TICKS == 0 and self._beat_fd is not None:
-            # The parent is gone, or has not looked for long.
-            with suppress(OSError):
-                os.write(self._beat_fd, b".")
         ends = await super().on_tick(counter)
         headers = self.server_state.default_headers
-        self._turn.date = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.turn.date = b"".join(b"%b: %b\r\n" % header for header in headers)
         return ends or self._has_drained(time.monotonic())
 
     def _has_drained(self, now: float) -> bool:
@@ -117,11 +147,12 @@ class Server(uvicorn.Server):
             self._end_at = now + LAST_SECONDS
         if self._end_at is None:
             return False
-        return now >= self._end_at or not self._connections.unserved
+        return now >= self._end_at or not self.connections.unserved
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if (state := self._state) is not None:
             state.draining = True
+        self.connections.draining = True
         for acceptor in self._acceptors:
             acceptor.close()
             await acceptor.wait_closed()

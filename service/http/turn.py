@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 import orjson
 
-from ml.errors import InputError
 from service.serving.plain import read_number, read_rows, write_answer, write_numbers
 from service.serving.pool import Pool, Served
 from service.serving.work import HEAVY_SECONDS
@@ -55,6 +54,11 @@ class Turn:
         """The header `date` as uvicorn sends it, with its line end."""
         self.time = loop.time()
         """When the last turn was finished."""
+
+    @property
+    def answered(self) -> int:
+        """Requests that were answered on the plain road so far."""
+        return self._ids.count
 
     def take(self, connection: Connection, model: str, request: bytes, body_from: int) -> bool:
         """Answer ``request``, whose body begins at ``body_from``, at the end of this turn; False
@@ -134,8 +138,9 @@ class Turn:
         x_NF = np.array(group.cells).reshape(-1, served.predictor.features)
         try:
             y_NT = served.predictor.predict_array(x_NF)
-        except InputError:
-            # A row that cannot be answered: all go where each fails, or not, by itself.
+        except Exception:
+            # A row that cannot be answered, or a bug in somebody's module: all go where each fails,
+            # or not, by itself.
             for connection, _, request in group.askers:
                 connection.take_ordinary_road(request)
             return
@@ -168,9 +173,10 @@ class RequestIds:
 
     def __init__(self) -> None:
         self._prefix = os.urandom(10).hex().encode()
-        self._count = 0
+        self.count = 0
+        """How many there were."""
 
     def next(self) -> bytes:
         """32 hexadecimal digits."""
-        self._count += 1
-        return b"%b%012x" % (self._prefix, self._count)
+        self.count += 1
+        return b"%b%012x" % (self._prefix, self.count)

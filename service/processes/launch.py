@@ -87,7 +87,7 @@ class SpawnLauncher:
         environment = dict(os.environ)  # noqa: TID251
         if not isinstance(part, WebPart):
             return os.posix_spawn(sys.executable, command, environment)
-        handed_down = [fd for fd in (part.listen_fd, part.beat_fd) if fd is not None]
+        handed_down = [fd for fd in (part.listen_fd, part.beat_fd, part.loads_fd) if fd is not None]
         for fd in handed_down:
             os.set_inheritable(fd, True)
         try:

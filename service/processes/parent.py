@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
+from service.http.loads import ABSENT, Loads, share_loads
+from service.processes.door import let_nobody_in
 from service.processes.launch import Launcher
 from service.processes.parts import BACKLOG, Part, WebPart
 
@@ -56,6 +58,9 @@ class Parent:
         self._kill = kill
         self._stopping = False
         self._looked_at = float("-inf")
+        slots = [part.slot for part in parts.values() if isinstance(part, WebPart)]
+        self._loads_fd = share_loads(max(slots, default=0) + 1)
+        self._loads = Loads(self._loads_fd)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -85,7 +90,7 @@ class Parent:
             slot.beats, to_beat = os.pipe()
             os.set_blocking(slot.beats, False)
             os.set_blocking(to_beat, False)
-            part = part.model_copy(update={"beat_fd": to_beat})
+            part = part.model_copy(update={"beat_fd": to_beat, "loads_fd": self._loads_fd})
         try:
             slot.pid = self._launcher.start(part)
         finally:
@@ -99,7 +104,7 @@ class Parent:
         if slot.beats is None or slot.pid is None:
             return
         try:
-            if os.read(slot.beats, 4096):
+            if os.read(slot.beats, 65536):
                 slot.last_beat = now
         except BlockingIOError:
             pass
@@ -121,6 +126,8 @@ class Parent:
         if not self._stopping:
             logger.error("%s (process %d) ended with %d", slot.name, slot.pid, code)
         slot.pid = None
+        if isinstance(slot.part, WebPart):
+            self._loads.set(slot.part.slot, ABSENT)
         if slot.beats is not None:
             os.close(slot.beats)
             slot.beats = None
@@ -149,8 +156,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run_parent(parent: Parent, listener: socket.socket, shutdown_seconds: float) -> int:
-    """Run the tree until SIGTERM or SIGINT, then close ``listener``; 0 where all ended in time."""
+def run_parent(
+    parent: Parent, listener: socket.socket, shutdown_seconds: float, drain_seconds: float = 0.0
+) -> int:
+    """Run the tree until SIGTERM or SIGINT, then end it; 0 where all ended in time.
+
+    For ``drain_seconds`` connections are let in; after them all have ``shutdown_seconds`` to end.
+    """
     stop_requested = False
 
     def request_stop(signum: int, frame: FrameType | None) -> None:
@@ -169,6 +181,10 @@ def run_parent(parent: Parent, listener: socket.socket, shutdown_seconds: float)
         while not stop_requested:
             parent.step(time.monotonic())
             _wait(woken, 0.5)
+        logger.info("stopping")
+        parent.signal_all(signal.SIGTERM)
+        _wait_for_end(parent, woken, drain_seconds)
+        let_nobody_in(listener)
         listener.close()
         all_in_time = _end(parent, woken, shutdown_seconds)
         signal.set_wakeup_fd(-1)
@@ -176,13 +192,8 @@ def run_parent(parent: Parent, listener: socket.socket, shutdown_seconds: float)
 
 
 def _end(parent: Parent, woken: socket.socket, seconds: float) -> bool:
-    """Ask every part to end, and kill what has not after ``seconds``; whether none was killed."""
-    logger.info("stopping")
-    parent.signal_all(signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    while parent.pids and time.monotonic() < deadline:
-        parent.step(time.monotonic())
-        _wait(woken, 0.05)
+    """Kill what has not ended after ``seconds``; whether none was killed."""
+    _wait_for_end(parent, woken, seconds)
     late = parent.pids
     if late:
         logger.error("killed, as they did not end in time: %s", ", ".join(late))
@@ -192,6 +203,13 @@ def _end(parent: Parent, woken: socket.socket, seconds: float) -> bool:
         _wait(woken, 0.05)
     logger.info("stopped")
     return not late
+
+
+def _wait_for_end(parent: Parent, woken: socket.socket, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while parent.pids and time.monotonic() < deadline:
+        parent.step(time.monotonic())
+        _wait(woken, 0.05)
 
 
 def _wait(woken: socket.socket, seconds: float) -> None:

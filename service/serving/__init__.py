@@ -4,6 +4,7 @@ pool        the predictors loaded in this process
 rollout     brings new active versions into the pool, and says so
 params      parameters in raw units, beside the truth
 rows        the rows of a request: JSON or CSV, numbers and categories
+named       rows of numbers by feature name, read as arrays
 plain       numbers in, numbers out: read and written as arrays
 work        what is done beside the event loop: bounded, and joined
 inference   answers a prediction: which version, and which errors

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from ml.errors import ArtifactError, InputError
+from ml.spec.base import MAX_FIELDS
 from service.errors import Fault, InvalidRequestError, VersionUnloadableError
 from service.registry.registry import Registry
-from service.serving.plain import read_rows
+from service.serving.plain import least_rows, read_rows
 from service.serving.pool import Pool, Served
 from service.serving.rollout import Rollout
 from service.serving.rows import Rows
@@ -68,12 +69,22 @@ class Inference:
         return Served(model, number, 0, artifact, predictor)
 
     def plain_rows(self, served: Served, body: bytes) -> Rows | None:
-        """The rows of a plain JSON body (`service.serving.plain`); None where it is not plain or
-        has too many, which `answer` then says."""
+        """The rows of a plain JSON body (`service.serving.plain`); None where it is
+        not plain.
+
+        Raises:
+            InvalidRequestError: far too many rows, which are not even parsed.
+        """
         if served.predictor.bundle.categories:
             return None
+        if least_rows(body) > self._max_rows + MAX_FIELDS:
+            detail = f"more than {self._max_rows:,} rows sent, at most {self._max_rows:,} allowed"
+            raise InvalidRequestError(detail, [Fault("", detail)])
         found = read_rows(body, served.predictor.features)
-        return None if found is None else Rows(torch.from_numpy(found[0]), "/x", found[1])
+        if found is not None:
+            return Rows(torch.from_numpy(found[0]), "/x", found[1])
+        x_NF = served.read_named(body)
+        return None if x_NF is None else Rows(torch.from_numpy(x_NF), "/rows")
 
     def answer(self, served: Served, rows: Rows, explain: bool = False) -> Answer:
         """Predict ``rows`` by ``served``; with ``explain``, tell which of them extrapolate.

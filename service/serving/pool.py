@@ -11,6 +11,7 @@ from functools import cached_property
 import orjson
 
 from ml.predictor import Predictor
+from service.serving.named import NamedRows
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Served:
     def tail(self) -> bytes:
         """How the body of an answer ends, after the numbers."""
         return b',"model":%b,"version":%d}' % (orjson.dumps(self.model), self.version)
+
+    @cached_property
+    def read_named(self) -> NamedRows:
+        """Reads rows by feature name."""
+        return NamedRows(self.predictor.bundle.feature_names)
 
 
 class Pool:
