@@ -13,6 +13,7 @@ jobs/           submit, list, cancel; the supervisor and the training process
 serving/        predictors in a web process and how a new version reaches them
 pictures        figures of a job
 api/            HTTP only
+http/           between the socket and the application
 processes/      the process tree: parent, web workers, supervisor
 observability/  logs
 wiring          builds all of it from settings

@@ -86,7 +86,8 @@ def _serve(settings: Settings) -> int:
             slot=slot, node=node, listen_fd=fd, metrics_fd=shared.fd
         )
     logger.info("Refit listens on http://%s:%d (docs: http://%s:%d/docs)", host, port, host, port)
-    return run_parent(Parent(parts, launcher, shared), listener, settings.shutdown_seconds)
+    seconds = settings.shutdown_seconds, settings.drain_seconds
+    return run_parent(Parent(parts, launcher, shared), listener, *seconds)
 
 
 def _import_architectures() -> None:

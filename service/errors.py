@@ -12,6 +12,8 @@ ServiceError
  +- QueueFullError           try again after ``retry_after_seconds``
  +- TooManyStreamsError      likewise
  +- TooManyUploadsError      likewise
+ +- OverloadedError         likewise: more predictions are being worked on than are allowed
+ +- DeadlineError           the prediction took longer than is allowed
  +- UploadStalledError       nothing of a body has come for long
  +- StorageFullError         the disk of the service is full
  +- NotReadyError            no active version is loaded
@@ -176,6 +178,19 @@ class TooManyStreamsError(ServiceError):
 class TooManyUploadsError(ServiceError):
     code = "too_many_uploads"
     retry_after_seconds = 5
+
+
+class OverloadedError(ServiceError):
+    """More predictions wait for the processor than are allowed."""
+
+    code = "overloaded"
+    retry_after_seconds = 1
+
+
+class DeadlineError(ServiceError):
+    """The prediction did not end in the time that one may take."""
+
+    code = "deadline_exceeded"
 
 
 class UploadStalledError(ServiceError):

@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     """Files that one web process takes in at once; one more is answered 429."""
     max_predict_rows: Positive = 200_000
     """Most rows of one prediction request."""
+    max_predictions: Positive = 128
+    """Predictions that one web process works on beside its event loop; one more is answered 429."""
+    predict_seconds: Seconds = 30
+    """Longest time one prediction may take; then it is answered 504."""
     max_epochs: Positive = 1_000_000
     """Most epochs of one training."""
     max_steps: Positive = 20_000_000
@@ -80,6 +84,14 @@ class Settings(BaseSettings):
     """Most points of one learning curve: epochs / evaluate_every."""
     max_queued_jobs: Positive = 100
     """Jobs that may wait; one more is answered 429."""
+    max_connections: Positive = 10_000
+    """Connections one web process keeps; one more closes the one that has been idle longest."""
+    client_timeout: Annotated[float, Field(ge=0.5, le=3600)] = 10
+    """Seconds a client may stay silent, or send next to nothing, in the middle of a request."""
+    keep_alive_seconds: Seconds = 75
+    """Seconds an idle connection is kept for the next request."""
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 1
+    """After SIGTERM: seconds in which connections are still taken and answered, then closed."""
     max_wait_seconds: Seconds = 60
     """Longest time that `Prefer: wait` is honoured."""
     max_event_streams: Positive = 100
@@ -112,7 +124,7 @@ class Settings(BaseSettings):
     poll_seconds: Annotated[float, Field(gt=0, le=10)] = 0.05
     """How often the supervisor looks for jobs and web processes for new versions."""
     shutdown_seconds: Annotated[float, Field(ge=0.5, le=86_400)] = 8
-    """Time that processes have to end after SIGTERM before they are killed."""
+    """Time that processes have to end after SIGTERM, once drained, before they are killed."""
 
     @property
     def sqlalchemy_url(self) -> str:

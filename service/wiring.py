@@ -25,6 +25,7 @@ from service.registry.registry import Registry
 from service.serving.inference import Inference
 from service.serving.pool import Pool
 from service.serving.rollout import Rollout
+from service.serving.work import Work
 from service.settings import Settings
 from service.store.database import Database
 
@@ -56,6 +57,7 @@ def build_parts(
         datasets=datasets,
         intake=Intake(datasets, settings),
         inference=Inference(pool, registry, rollout, settings.max_predict_rows),
+        work=Work(settings.max_predictions, settings.predict_seconds),
         pool=pool,
         rollout=rollout,
         device=device,
@@ -80,6 +82,7 @@ def build_app(settings: Settings, node: str, slot: int, metrics_fd: int | None =
         finally:
             state.draining = True
             beating.cancel()
+            state.work.close()
             await run_in_threadpool(state.rollout.stop)
             database.close()
 

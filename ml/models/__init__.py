@@ -4,6 +4,7 @@
     parameters     two `nn.Parameter`
     linear         one `nn.Linear`
     mlp            multilayer perceptron
+    rowwise        linear maps whose answer for a row does not depend on the rows beside it
     build          spec -> module, wherever its class is
     check          does a person's own module keep what the rest counts on?
 

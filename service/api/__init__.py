@@ -6,7 +6,9 @@ body        bodies: bounded, typed, strict
 v2_body     bodies of /v2: JSON, the bytes of tensors behind it, compressed or not
 upload      bodies that go to disk as they come
 prefer      the headers Prefer and Idempotency-Key
+counting    counts predictions, whatever their protocol
 errors      every problem+json is made here
+faults      what pydantic says of a body, as faults with JSON pointers
 middleware  counting, request ids and traces, bugs as problems, HEAD
 scrape      what one scrape of /metrics tells
 params      parameters of paths and queries

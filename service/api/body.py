@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from service.api.errors import invalid_body
+from service.api.faults import invalid_body
 from service.errors import TooLargeError, UnsupportedMediaTypeError
 
 JSON = "application/json"

@@ -7,23 +7,18 @@ the Open Inference Protocol adds the member `error`, and its status for what is 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails, from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
-from ml.spec.base import FLOAT32_MAX
-from ml.spec.model import ARCHITECTURES
-from service.errors import Fault, InvalidRequestError, ServiceError
+from service.api.faults import MAX_FAULTS, MAX_NAME
+from service.errors import Fault, ServiceError
 
 STATUS: dict[str, HTTPStatus] = {
     "invalid_request": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -50,9 +45,15 @@ STATUS: dict[str, HTTPStatus] = {
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "unsupported_operation": HTTPStatus.BAD_REQUEST,
+    "malformed_http": HTTPStatus.BAD_REQUEST,
+    "client_too_slow": HTTPStatus.REQUEST_TIMEOUT,
+    "head_too_large": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "too_many_connections": HTTPStatus.SERVICE_UNAVAILABLE,
     "queue_full": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_streams": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_uploads": HTTPStatus.TOO_MANY_REQUESTS,
+    "overloaded": HTTPStatus.TOO_MANY_REQUESTS,
+    "deadline_exceeded": HTTPStatus.GATEWAY_TIMEOUT,
     "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
     "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "storage_full": HTTPStatus.INSUFFICIENT_STORAGE,
@@ -86,9 +87,17 @@ MEANING: dict[str, str] = {
     "`REFIT_MAX_DATASET_BYTES`.",
     "unsupported_media_type": "The `Content-Type` is none that this address takes.",
     "unsupported_operation": "The protocol knows this, Refit does it otherwise; `detail` says how.",
+    "malformed_http": "What came is no HTTP request.",
+    "client_too_slow": "The request did not come in `REFIT_CLIENT_TIMEOUT` seconds.",
+    "head_too_large": "The headers take more than 64 kB.",
+    "too_many_connections": "`REFIT_MAX_CONNECTIONS` connections are all in use; try again later.",
     "queue_full": "`REFIT_MAX_QUEUED_JOBS` jobs wait; try again after `Retry-After` seconds.",
     "too_many_streams": "`REFIT_MAX_EVENT_STREAMS` streams are open; try again later.",
     "too_many_uploads": "`REFIT_MAX_UPLOADS` files are being taken in; try again later.",
+    "overloaded": "`REFIT_MAX_PREDICTIONS` predictions are being worked on; try again after "
+    "`Retry-After` seconds.",
+    "deadline_exceeded": "The prediction took longer than `REFIT_PREDICT_SECONDS`; send fewer "
+    "rows, or try again.",
     "not_ready": "No active version is loaded: train one, or wait until it is.",
     "store_unavailable": "The database does not answer; nothing was changed; try again.",
     "storage_full": "The disk of the service is full; nothing was kept.",
@@ -97,24 +106,6 @@ MEANING: dict[str, str] = {
 """What each code means; served at /docs/errors, where the `type` of a problem points."""
 
 MEDIA_TYPE = "application/problem+json"
-
-MAX_FAULTS = 20
-"""A body of a million wrong numbers is answered with the first few."""
-
-MAX_NAME = 100
-"""Characters of a field name that a pointer repeats."""
-
-_TAGS = frozenset(
-    {
-        *("line", "points", "dataset", "numbers", "number", "rows"),
-        *("text", "boolean", "name", "names"),
-        *("texts", "text_rows", "booleans", "boolean_rows"),
-        *("literal['scratch','active']", "constrained-int"),
-        *ARCHITECTURES,
-        *("sgd", "adam", "adamw", "lbfgs", "constant", "cosine", "one_cycle", "plateau"),
-    }
-)
-"""Names that pydantic puts into a location to say which member of a union it means."""
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -138,6 +129,34 @@ def problem(
     status, is_v2 = STATUS[code], _speaks_v2(request)
     if is_v2 and status is HTTPStatus.UNPROCESSABLE_ENTITY:
         status = HTTPStatus.BAD_REQUEST
+    request_id = request.scope.get("request_id", "")
+    content = _content(status, code, detail, faults, request_id, is_v2)
+    return Response(content, int(status), dict(headers or {}), MEDIA_TYPE)
+
+
+def raw_problem(code: str) -> bytes:
+    """A problem as the bytes of a whole answer that closes the connection: for a client that never
+    got as far as the application."""
+    status = STATUS[code]
+    content = _content(status, code, MEANING[code], (), "", False)
+    head = [
+        f"HTTP/1.1 {int(status)} {status.phrase}",
+        f"content-type: {MEDIA_TYPE}",
+        f"content-length: {len(content)}",
+        "connection: close",
+        *(["retry-after: 1"] if status is HTTPStatus.SERVICE_UNAVAILABLE else []),
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + content
+
+
+def _content(
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    faults: Sequence[Fault],
+    request_id: str,
+    is_v2: bool,
+) -> bytes:
     body: dict[str, object] = {
         "type": f"/docs/errors#{code}",
         "title": status.phrase,
@@ -145,13 +164,12 @@ def problem(
         "code": code,
         "detail": detail,
         "errors": [_told(fault) for fault in faults[:MAX_FAULTS]],
-        "request_id": request.scope.get("request_id", ""),
+        "request_id": request_id,
     }
     if is_v2:
         body["error"] = detail
     # ensure_ascii: a lone surrogate in a name that the client sent cannot be written as UTF-8.
-    content = json.dumps(body, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
-    return Response(content, int(status), dict(headers or {}), MEDIA_TYPE)
+    return json.dumps(body, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _speaks_v2(request: Request) -> bool:
@@ -163,124 +181,6 @@ def _told(fault: Fault) -> dict[str, object]:
     told = {"pointer": fault.pointer, "detail": fault.detail}
     place = {"line": fault.line, "column": fault.column}
     return told | {name: value for name, value in place.items() if value is not None}
-
-
-def invalid_body(error: ValidationError, body: bytes) -> InvalidRequestError:
-    """A pydantic error about a JSON body, as faults with JSON pointers into it."""
-    problems = _without_echoes(error.errors(include_url=False))
-    try:
-        document: Any = from_json(body)
-    except ValueError:
-        document = None
-    faults = [Fault(json_pointer(p["loc"], document), _sentence(p)) for p in problems[:MAX_FAULTS]]
-    count = len(problems)
-    first = f"{faults[0].pointer or 'the body'}: {faults[0].detail}"
-    detail = first if count == 1 else f"{first} (and {count - 1} more)"
-    return InvalidRequestError(detail, faults)
-
-
-def _without_echoes(problems: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Without the complaint that a list is empty where its first element is wrong: with
-    `fail_fast`, pydantic says both."""
-
-    def lies_in(inner: ErrorDetails, outer: ErrorDetails) -> bool:
-        depth = len(outer["loc"])
-        return len(inner["loc"]) > depth and inner["loc"][:depth] == outer["loc"]
-
-    return [
-        problem
-        for problem in problems
-        if problem["type"] != "too_short" or not any(lies_in(other, problem) for other in problems)
-    ]
-
-
-def json_pointer(location: Iterable[str | int], document: Any) -> str:
-    """The JSON pointer (RFC 6901) of a pydantic location, without the names of union members."""
-    pointer, here, after_tag = "", document, False
-    parts = list(location)
-    for place, part in enumerate(parts):
-        # In an object of a list, which is a row by name, every name is a feature's.
-        in_row = place > 0 and isinstance(parts[place - 1], int)
-        after_tag = not (after_tag or in_row) and _is_tag(part, here, place == len(parts) - 1)
-        if after_tag:
-            continue
-        here = here[part] if _has(here, part) else None
-        pointer += "/" + str(part)[:MAX_NAME].replace("~", "~0").replace("/", "~1")
-    return pointer
-
-
-def _is_tag(part: str | int, here: Any, is_last: bool) -> bool:
-    """Whether ``part`` names no field of ``here`` but the member of a union that ``here`` is."""
-    chosen = (here.get("kind"), here.get("source")) if isinstance(here, dict) else ()
-    if _has(here, part):
-        # `{"source": "dataset", "dataset": …}`: the name of the member comes before any field.
-        return not is_last and part in chosen
-    return part in chosen or part in _TAGS
-
-
-def _has(value: Any, part: str | int) -> bool:
-    if isinstance(value, dict):
-        return part in value
-    return isinstance(value, list) and isinstance(part, int) and part < len(value)
-
-
-def _sentence(problem: Mapping[str, Any]) -> str:
-    kind, context = problem["type"], problem.get("ctx", {})
-    if kind in _WANTED:
-        return f"expected {_WANTED[kind]}, got {_name_of(problem['input'])}"
-    if kind in ("less_than_equal", "greater_than_equal") and FLOAT32_MAX in (
-        context.get("le"),
-        -context.get("ge", 0),
-    ):
-        return f"expected a number within float32 (±{FLOAT32_MAX:.7g})"
-    if kind == "extra_forbidden":
-        return "unknown field"
-    if kind == "missing":
-        return "this field is required"
-    if kind == "json_invalid":
-        # Its words hold a position, and no part of the body.
-        return str(problem["msg"])
-    if kind in ("union_tag_invalid", "union_tag_not_found", "literal_error", "enum"):
-        # The usual words quote what was sent.
-        wanted = context.get("expected_tags") or context.get("expected")
-        return f"expected one of {wanted}" if wanted else "expected an object"
-    return str(problem["msg"])
-
-
-_WANTED = {
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "bool_type": "true or false",
-    "string_type": "a string",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "dict_type": "an object",
-    "model_type": "an object",
-    "model_attributes_type": "an object",
-}
-
-
-def _name_of(value: object) -> str:
-    """What kind of JSON value was sent; never the value itself."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int():
-            return "a whole number"
-        case float():
-            return "a number" if math.isfinite(value) else "one that is not finite"
-        case str():
-            return "a string"
-        case list() | tuple():
-            return "a list"
-        case dict():
-            return "an object"
-        case _:
-            return "something else"
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from service.entities import ListedVersion
+from service.observability.metrics import Totals
 from service.schemas.v2 import (
     ConfigTensor,
     DurationStatistic,
@@ -14,7 +15,6 @@ from service.schemas.v2 import (
     VersionStatistics,
 )
 from service.serving.pool import Served
-from service.observability.metrics import Totals
 from service.serving.tensors import TensorSpec, inputs_of, outputs_of
 
 PLATFORM = "refit_pytorch"
@@ -80,7 +80,7 @@ def version_statistics(version: ListedVersion, totals: Totals) -> VersionStatist
         execution_count=totals.passes,
         inference_stats=InferenceStatistics(
             success=success,
-            fail=DurationStatistic(count=totals.errors, ns=0),
+            fail=DurationStatistic(count=totals.errors, ns=round(totals.failed_seconds * 1e9)),
             queue=none,
             compute_input=none,
             compute_infer=success,

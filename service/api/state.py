@@ -17,6 +17,7 @@ from service.registry.registry import Registry
 from service.serving.inference import Inference
 from service.serving.pool import Pool
 from service.serving.rollout import Rollout
+from service.serving.work import Work
 from service.settings import Settings
 
 
@@ -30,6 +31,7 @@ class AppState:
     datasets: Datasets
     intake: Intake
     inference: Inference
+    work: Work
     pool: Pool
     rollout: Rollout
     device: torch.device

@@ -136,7 +136,9 @@ class Table:
         if row is None:
             return 0.0
         cell = self.cell(row) + offset
-        return max(self._cells[self._memory.slot(slot) + cell] for slot in range(self._memory.slots))
+        return max(
+            self._cells[self._memory.slot(slot) + cell] for slot in range(self._memory.slots)
+        )
 
     def _read(self, row: int) -> tuple[str, list[float]] | None:
         at = self._entry(row)

@@ -36,12 +36,14 @@ HTTP_STATUSES = HISTOGRAM
 HTTP = Shape(rows=192, width=HTTP_STATUSES + len(STATUSES) + 1)
 
 # A row of predictions: a duration, rows, forward passes, when the last was answered (seconds since
-# 1970), whether this slot serves the version, one cell for each code of an error.
+# 1970), whether this slot serves the version, seconds spent on what failed, one cell for each code
+# of an error.
 PREDICTION_ROWS = HISTOGRAM
 PREDICTION_PASSES = HISTOGRAM + 1
 PREDICTION_LAST = HISTOGRAM + 2
 PREDICTION_KEPT = HISTOGRAM + 3
-PREDICTION_ERRORS = HISTOGRAM + 4
+PREDICTION_FAILED = HISTOGRAM + 4
+PREDICTION_ERRORS = HISTOGRAM + 5
 PREDICTIONS = Shape(
     rows=256, width=PREDICTION_ERRORS + len(PREDICTION_CODES) + 1, kept_at=PREDICTION_KEPT
 )

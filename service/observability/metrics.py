@@ -31,6 +31,8 @@ class Totals:
     errors: int
     passes: int
     """Forward passes; fewer than requests where several are joined."""
+    failed_seconds: float
+    """Spent on requests that were answered with an error."""
     last: float
     """When the last one was answered, in seconds since 1970; 0 for never."""
 
@@ -94,8 +96,9 @@ class Predictions(_Row):
         cells[first + layout.PREDICTION_LAST] = time.time()
         self._observe(seconds)
 
-    def fail(self, code: str, count: int = 1) -> None:
-        """Count requests that were answered with an error of that code."""
+    def fail(self, code: str, count: int = 1, seconds: float = 0.0) -> None:
+        """Count requests that were answered with an error of that code, and took so long."""
+        self._cells[self._first + layout.PREDICTION_FAILED] += seconds
         cell = _CODE_CELL.get(code, len(_CODE_CELL))
         self._cells[self._first + layout.PREDICTION_ERRORS + cell] += count
 
@@ -238,12 +241,13 @@ class Metrics:
         name = f"{model} {version}"
         cells = self.shared.predictions.find(name)
         if cells is None:
-            return Totals(0, 0, 0.0, 0, 0, 0.0)
+            return Totals(0, 0, 0.0, 0, 0, 0.0, 0.0)
         return Totals(
             requests=int(sum(cells[1 : layout.HISTOGRAM])),
             rows=int(cells[layout.PREDICTION_ROWS]),
             seconds=cells[0],
             errors=int(sum(cells[layout.PREDICTION_ERRORS :])),
             passes=round(cells[layout.PREDICTION_PASSES]),
+            failed_seconds=cells[layout.PREDICTION_FAILED],
             last=self.shared.predictions.greatest(name, layout.PREDICTION_LAST),
         )

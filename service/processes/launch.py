@@ -89,13 +89,17 @@ class SpawnLauncher:
         environment = dict(os.environ)  # noqa: TID251
         if not isinstance(part, WebPart):
             return os.posix_spawn(sys.executable, command, environment)
-        inherited = [fd for fd in (part.listen_fd, part.metrics_fd) if fd is not None]
-        for fd in inherited:
+        handed_down = [
+            fd
+            for fd in (part.listen_fd, part.metrics_fd, part.beat_fd, part.loads_fd)
+            if fd is not None
+        ]
+        for fd in handed_down:
             os.set_inheritable(fd, True)
         try:
             return os.posix_spawn(sys.executable, command, environment)
         finally:
-            for fd in inherited:
+            for fd in handed_down:
                 os.set_inheritable(fd, False)
 
 

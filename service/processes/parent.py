@@ -1,4 +1,4 @@
-"""Binds the port, starts the parts, starts dead ones again, and ends all of them."""
+"""Binds the port, starts the parts, starts dead or stuck ones again, and ends all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
+from service.http.loads import ABSENT, Loads, share_loads
 from service.observability.layout import Shared
+from service.processes.door import let_nobody_in
 from service.processes.launch import Launcher
 from service.processes.parts import BACKLOG, Part, WebPart
 
@@ -22,6 +24,10 @@ BACKOFF_SECONDS = (0.0, 0.1, 0.5, 2.0, 5.0)
 """Waits before a part is started again, after so many quick deaths in a row."""
 
 QUICK_DEATH_SECONDS = 10.0
+
+STUCK_SECONDS = 4.0
+"""A web worker whose event loop has been silent for so long is killed; it gives a sign of life
+twice a second. uvicorn's own supervisor asks a thread, which answers while the loop hangs."""
 
 
 @dataclass
@@ -33,6 +39,9 @@ class _Slot:
     quick_deaths: int = 0
     start_at: float = 0.0
     starts: int = 0
+    beats: int | None = None
+    """Where its signs of life can be read."""
+    last_beat: float | None = None
 
     @property
     def web_slot(self) -> int | None:
@@ -56,6 +65,10 @@ class Parent:
         self._wait_for = wait_for
         self._kill = kill
         self._stopping = False
+        self._looked_at = float("-inf")
+        slots = [part.slot for part in parts.values() if isinstance(part, WebPart)]
+        self._loads_fd = share_loads(max(slots, default=0) + 1)
+        self._loads = Loads(self._loads_fd)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -67,19 +80,53 @@ class Parent:
         for slot in self._slots:
             if slot.pid is not None:
                 self._reap(slot, now)
+            if slot.pid is not None and not self._stopping:
+                self._feel(slot, now)
             if slot.pid is None and not self._stopping and now >= slot.start_at:
-                slot.pid = self._launcher.start(slot.part)
-                slot.started = now
-                slot.starts += 1
-                if self._shared is not None:
-                    self._shared.note_start(slot.web_slot, slot.pid, again=slot.starts > 1)
-                logger.info("%s runs as process %d", slot.name, slot.pid)
+                self._start(slot, now)
+        self._looked_at = now
 
     def signal_all(self, number: signal.Signals) -> None:
         """Send a signal to every part; none is started again from here on."""
         self._stopping = True
         for pid in self.pids.values():
             self._kill(pid, number)
+
+    def _start(self, slot: _Slot, now: float) -> None:
+        part = slot.part
+        if isinstance(part, WebPart):
+            slot.beats, to_beat = os.pipe()
+            os.set_blocking(slot.beats, False)
+            os.set_blocking(to_beat, False)
+            part = part.model_copy(update={"beat_fd": to_beat, "loads_fd": self._loads_fd})
+        try:
+            slot.pid = self._launcher.start(part)
+        finally:
+            if isinstance(part, WebPart) and part.beat_fd is not None:
+                os.close(part.beat_fd)
+        slot.started, slot.last_beat = now, None
+        slot.starts += 1
+        if self._shared is not None:
+            self._shared.note_start(slot.web_slot, slot.pid, again=slot.starts > 1)
+        logger.info("%s runs as process %d", slot.name, slot.pid)
+
+    def _feel(self, slot: _Slot, now: float) -> None:
+        """Kill a process whose event loop has stood still; `_reap` then finds it dead."""
+        if slot.beats is None or slot.pid is None:
+            return
+        try:
+            if os.read(slot.beats, 65536):
+                slot.last_beat = now
+        except BlockingIOError:
+            pass
+        # Where we have slept ourselves, as on a machine that was suspended, nothing is known.
+        if slot.last_beat is not None and now - self._looked_at > STUCK_SECONDS / 2:
+            slot.last_beat = now
+        # One that starts has not begun to beat; that it never does is told by its readiness.
+        if slot.last_beat is not None and now - slot.last_beat >= STUCK_SECONDS:
+            logger.error("%s (process %d) is stuck: killed", slot.name, slot.pid)
+            self._kill(slot.pid, signal.SIGKILL)
+            slot.last_beat = None
 
     def _reap(self, slot: _Slot, now: float) -> None:
         assert slot.pid is not None
@@ -92,6 +139,11 @@ class Parent:
         slot.pid = None
         if self._shared is not None:
             self._shared.note_end(slot.web_slot)
+        if isinstance(slot.part, WebPart):
+            self._loads.set(slot.part.slot, ABSENT)
+        if slot.beats is not None:
+            os.close(slot.beats)
+            slot.beats = None
         lived = now - slot.started
         slot.quick_deaths = slot.quick_deaths + 1 if lived < QUICK_DEATH_SECONDS else 0
         wait = BACKOFF_SECONDS[min(slot.quick_deaths, len(BACKOFF_SECONDS) - 1)]
@@ -117,8 +169,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run_parent(parent: Parent, listener: socket.socket, shutdown_seconds: float) -> int:
-    """Run the tree until SIGTERM or SIGINT, then close ``listener``; 0 where all ended in time."""
+def run_parent(
+    parent: Parent, listener: socket.socket, shutdown_seconds: float, drain_seconds: float = 0.0
+) -> int:
+    """Run the tree until SIGTERM or SIGINT, then end it; 0 where all ended in time.
+
+    For ``drain_seconds`` connections are let in; after them all have ``shutdown_seconds`` to end.
+    """
     stop_requested = False
 
     def request_stop(signum: int, frame: FrameType | None) -> None:
@@ -137,6 +194,10 @@ def run_parent(parent: Parent, listener: socket.socket, shutdown_seconds: float)
         while not stop_requested:
             parent.step(time.monotonic())
             _wait(woken, 0.5)
+        logger.info("stopping")
+        parent.signal_all(signal.SIGTERM)
+        _wait_for_end(parent, woken, drain_seconds)
+        let_nobody_in(listener)
         listener.close()
         all_in_time = _end(parent, woken, shutdown_seconds)
         signal.set_wakeup_fd(-1)
@@ -144,13 +205,8 @@ def run_parent(parent: Parent, listener: socket.socket, shutdown_seconds: float)
 
 
 def _end(parent: Parent, woken: socket.socket, seconds: float) -> bool:
-    """Ask every part to end, and kill what has not after ``seconds``; whether none was killed."""
-    logger.info("stopping")
-    parent.signal_all(signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    while parent.pids and time.monotonic() < deadline:
-        parent.step(time.monotonic())
-        _wait(woken, 0.05)
+    """Kill what has not ended after ``seconds``; whether none was killed."""
+    _wait_for_end(parent, woken, seconds)
     late = parent.pids
     if late:
         logger.error("killed, as they did not end in time: %s", ", ".join(late))
@@ -160,6 +216,13 @@ def _end(parent: Parent, woken: socket.socket, seconds: float) -> bool:
         _wait(woken, 0.05)
     logger.info("stopped")
     return not late
+
+
+def _wait_for_end(parent: Parent, woken: socket.socket, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while parent.pids and time.monotonic() < deadline:
+        parent.step(time.monotonic())
+        _wait(woken, 0.05)
 
 
 def _wait(woken: socket.socket, seconds: float) -> None:

@@ -23,6 +23,10 @@ class WebPart(_Part):
     listen_fd: int
     metrics_fd: int | None = None
     """What the web workers count, shared by all; None for one that counts for itself alone."""
+    beat_fd: int | None = None
+    """The end of a pipe to the parent for signs of life from the event loop itself."""
+    loads_fd: int | None = None
+    """Memory in which web workers tell each other how many connections they have."""
 
 
 class SupervisorPart(_Part):

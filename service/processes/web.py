@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
+import resource
 import socket
-from types import FrameType
+from contextlib import suppress
 
 import uvicorn
-from fastapi import FastAPI
 
-from service.api.state import AppState
+from service.http.loads import Loads
+from service.http.server import DOOR_SECONDS, LAST_SECONDS, Server
 from service.processes.parts import BACKLOG, WebPart
 from service.settings import Settings
 from service.wiring import build_app
 
 
-class _Server(uvicorn.Server):
-    """Turns readiness off, and ends event streams, the moment it is told to stop."""
-
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
-        super().__init__(config)
-        self._app = app
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        parts = getattr(self._app.state, "parts", None)
-        if isinstance(parts, AppState):
-            parts.draining = True
-        super().handle_exit(sig, frame)
-
-
 def run_web(part: WebPart, settings: Settings) -> int:
     """Answer requests until SIGTERM, then finish those in flight."""
+    _allow_many_files()
     app = build_app(settings, part.node, part.slot, part.metrics_fd)
     config = uvicorn.Config(
         app,
@@ -40,10 +28,21 @@ def run_web(part: WebPart, settings: Settings) -> int:
         log_config=None,
         server_header=False,
         backlog=BACKLOG,
-        # A little less than the parent waits before it kills.
-        timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds) - 1),
+        ws="none",
+        # Less than the parent waits, after the drain, before it kills.
+        timeout_graceful_shutdown=max(
+            1, int(settings.shutdown_seconds - DOOR_SECONDS - LAST_SECONDS) - 1
+        ),
     )
-    server = _Server(config, app)
+    loads = None if part.loads_fd is None else Loads(part.loads_fd)
+    server = Server(config, app, part.beat_fd, loads, part.slot)
     listener = socket.socket(fileno=part.listen_fd)
     server.run(sockets=[listener])
     return 0 if server.started else 1
+
+
+def _allow_many_files() -> None:
+    """Each connection is a file; the soft limit is 1,024 on most machines."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

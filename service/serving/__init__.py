@@ -6,5 +6,8 @@ params      parameters in raw units, beside the truth
 rows        the rows of a request: JSON or CSV, numbers and categories
 tensors     tensors of the Open Inference Protocol: what a model takes, what a request holds
 tensor_rows the rows of such a request
+named       rows of numbers by feature name, read as arrays
+plain       numbers in, numbers out: read and written as arrays
+work        what is done beside the event loop: bounded, and joined
 inference   answers a prediction: which version, and which errors
 """

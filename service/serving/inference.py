@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ml.errors import ArtifactError, InputError
-from service.errors import InvalidRequestError, VersionUnloadableError
+from ml.spec.base import MAX_FIELDS
+from service.errors import Fault, InvalidRequestError, VersionUnloadableError
 from service.registry.registry import Registry
-from service.schemas.predict import PredictResponse
+from service.serving.plain import least_rows, read_rows
 from service.serving.pool import Pool, Served
 from service.serving.rollout import Rollout
 from service.serving.rows import Rows, too_many_rows
-from service.serving.statistics import ProcessStatistics, Statistics
+from service.serving.work import Work
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The predictions of one version."""
+
+    y_NT: np.ndarray
+    extrapolating_N: np.ndarray | None
+    """Whether each row lies outside what was seen in training; None where nobody asked, or the
+    artifact does not tell."""
 
 
 class Inference:
@@ -25,13 +37,11 @@ class Inference:
         registry: Registry,
         rollout: Rollout,
         max_rows: int,
-        statistics: Statistics | None = None,
     ) -> None:
         self._pool = pool
         self._registry = registry
         self._rollout = rollout
         self._max_rows = max_rows
-        self.statistics: Statistics = statistics or ProcessStatistics()
 
     def active(self, model: str) -> Served | None:
         """The version that is to answer now, without waiting; None where none is loaded."""
@@ -64,41 +74,67 @@ class Inference:
             raise VersionUnloadableError(message) from error
         return Served(model, number, 0, artifact, predictor)
 
-    def predict(self, served: Served, rows: Rows) -> torch.Tensor:
-        """Predictions ``y_NT`` for ``rows`` by ``served``, on the CPU; each fits float32.
+    def plain_rows(self, served: Served, body: bytes) -> Rows | None:
+        """The rows of a plain JSON body (`service.serving.plain`); None where it is
+        not plain.
 
         Raises:
-            InvalidRequestError: too many rows, or a row does not fit the model or overflows.
+            InvalidRequestError: far too many rows, which are not even parsed.
         """
-        count = len(rows.x_NF)
-        if count > self._max_rows:
-            raise too_many_rows(f"{count:,}", self._max_rows, rows.pointer)
-        began = time.perf_counter_ns()
-        answered: int | None = None
-        try:
-            y_NT = served.predictor.predict(rows.x_NF)
-            answered = count
-        except InputError as error:
-            detail = f"{error} (model {served.model}, version {served.version})"
-            raise InvalidRequestError(detail, [rows.fault(error.row, detail)]) from error
-        finally:
-            spent = time.perf_counter_ns() - began
-            self.statistics.count(served.model, served.version, answered, spent)
-        return y_NT
+        if served.predictor.bundle.categories:
+            return None
+        if least_rows(body) > self._max_rows + MAX_FIELDS:
+            detail = f"more than {self._max_rows:,} rows sent, at most {self._max_rows:,} allowed"
+            raise InvalidRequestError(detail, [Fault("", detail)])
+        found = read_rows(body, served.predictor.features)
+        if found is not None:
+            return Rows(torch.from_numpy(found[0]), "/x", found[1])
+        x_NF = served.read_named(body)
+        return None if x_NF is None else Rows(torch.from_numpy(x_NF), "/rows")
 
-    def answer(self, served: Served, rows: Rows, explain: bool = False) -> PredictResponse:
+    def answer(self, served: Served, rows: Rows, explain: bool = False) -> Answer:
         """Predict ``rows`` by ``served``; with ``explain``, tell which of them extrapolate.
 
         Raises:
             InvalidRequestError: too many rows, or a row does not fit the model or overflows.
         """
-        y_NT = self.predict(served, rows)
-        y = y_NT[:, 0] if served.predictor.targets == 1 else y_NT
+        self.check_count(rows)
+        try:
+            y_NT = served.predictor.predict_array(rows.x_NF.numpy())
+        except InputError as error:
+            raise refusal(served, rows, error) from error
         outside_N = served.predictor.extrapolates(rows.x_NF) if explain else None
-        # Not validated again: these are floats by construction.
-        return PredictResponse.model_construct(
-            y=y.tolist(),
-            model=served.model,
-            version=served.version,
-            extrapolating=None if outside_N is None else outside_N.tolist(),
-        )
+        return Answer(y_NT, None if outside_N is None else outside_N.numpy())
+
+    async def answer_joined(
+        self, served: Served, rows: Rows, work: Work, explain: bool = False
+    ) -> Answer:
+        """`answer`, for a heavy model: beside the event loop, and joined with others' rows.
+
+        Raises:
+            InvalidRequestError: as `answer`.
+            OverloadedError, DeadlineError: too much is worked on; it took too long.
+        """
+        self.check_count(rows)
+        try:
+            y_NT = await work.predict(served.predictor, rows.x_NF.numpy())
+        except InputError as error:
+            raise refusal(served, rows, error) from error
+        outside_N = served.predictor.extrapolates(rows.x_NF) if explain else None
+        return Answer(y_NT, None if outside_N is None else outside_N.numpy())
+
+    def check_count(self, rows: Rows) -> None:
+        """Refuse too many rows.
+
+        Raises:
+            InvalidRequestError: there are more than the settings allow.
+        """
+        count = len(rows.x_NF)
+        if count > self._max_rows:
+            raise too_many_rows(f"{count:,}", self._max_rows, rows.pointer)
+
+
+def refusal(served: Served, rows: Rows, error: InputError) -> InvalidRequestError:
+    """What the model said of the rows, with the place in the body."""
+    detail = f"{error} (model {served.model}, version {served.version})"
+    return InvalidRequestError(detail, [rows.fault(error.row, detail)])

@@ -6,8 +6,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+
+import orjson
 
 from ml.predictor import Predictor
+from service.serving.named import NamedRows
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,16 @@ class Served:
     generation: int
     artifact: str
     predictor: Predictor
+
+    @cached_property
+    def tail(self) -> bytes:
+        """How the body of an answer ends, after the numbers."""
+        return b',"model":%b,"version":%d}' % (orjson.dumps(self.model), self.version)
+
+    @cached_property
+    def read_named(self) -> NamedRows:
+        """Reads rows by feature name."""
+        return NamedRows(self.predictor.bundle.feature_names)
 
 
 class Pool:

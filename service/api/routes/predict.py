@@ -9,19 +9,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service.api.body import JSON, json_body, parse_json, read_body, require_media_type
+from service.api.counting import Tally, counted
 from service.api.openapi import problems
 from service.api.params import ModelName, VersionNumber
 from service.api.state import AppState, Parts
 from service.entities import DEFAULT_MODEL
-from service.errors import ServiceError
-from service.observability.metrics import Predictions
 from service.schemas.predict import PredictRequest, PredictResponse
+from service.serving.inference import Answer
+from service.serving.plain import write_answer
 from service.serving.pool import Served
-from service.serving.rows import rows_of, rows_of_csv
+from service.serving.rows import Rows, rows_of, rows_of_csv
+from service.serving.work import HEAVY_SECONDS
 
 router = APIRouter(tags=["predict"])
 
@@ -39,7 +40,9 @@ _PROBLEMS = problems(
     HTTPStatus.NOT_FOUND,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
 )
 
 
@@ -104,28 +107,13 @@ async def _predict_active(request: Request, parts: AppState, model: str, explain
 async def _predict(
     request: Request, parts: AppState, find: Callable[[], Awaitable[Served]], explain: bool
 ) -> Response:
-    """Read, answer, and count."""
-    served = None
-    try:
+    async def predict(tally: Tally) -> Response:
         kind, body = await _read(request, parts)
-        began = time.perf_counter()
-        served = await find()
-        response, rows = await _answer(parts, served, kind, body, explain)
-    except ClientDisconnect:
-        raise
-    except Exception as error:
-        code = error.code if isinstance(error, ServiceError) else "internal_error"
-        _counts(parts, served).fail(code)
-        raise
-    seconds = time.perf_counter() - began
-    _counts(parts, served).add_one(rows, seconds)
-    return response
+        tally.began = time.perf_counter()
+        tally.served = await find()
+        return await _answer(parts, tally.served, kind, body, explain, tally)
 
-
-def _counts(parts: AppState, served: Served | None) -> Predictions:
-    if served is None:
-        return parts.metrics.no_version()
-    return parts.metrics.predictions(served.model, served.version)
+    return await counted(parts, predict)
 
 
 async def _read(request: Request, parts: AppState) -> tuple[str, bytes]:
@@ -134,20 +122,32 @@ async def _read(request: Request, parts: AppState) -> tuple[str, bytes]:
 
 
 async def _answer(
-    parts: AppState, served: Served, kind: str, body: bytes, explain: bool
-) -> tuple[Response, int]:
-    """The answer, and how many rows it predicts."""
+    parts: AppState, served: Served, kind: str, body: bytes, explain: bool, tally: Tally
+) -> Response:
+    inference = parts.inference
 
-    def work() -> tuple[bytes, int]:
+    def read() -> tuple[Rows, bool]:
         bundle = served.predictor.bundle
         if kind == CSV:
-            rows, asked = rows_of_csv(body, bundle, parts.settings.max_predict_rows), explain
-        else:
-            request = parse_json(body, PredictRequest)
-            rows, asked = rows_of(request, bundle), explain or request.explain
-        answer = parts.inference.answer(served, rows, asked)
-        return answer.model_dump_json(exclude_none=True).encode(), len(rows.x_NF)
+            return rows_of_csv(body, bundle, parts.settings.max_predict_rows), explain
+        plain = inference.plain_rows(served, body)
+        if plain is not None:
+            return plain, explain
+        request = parse_json(body, PredictRequest)
+        return rows_of(request, bundle), explain or request.explain
 
-    content, count = work() if len(body) <= INLINE_BYTES else await run_in_threadpool(work)
-    headers = {"Refit-Version": str(served.version)}
-    return Response(content, headers=headers, media_type=JSON), count
+    def write(answer: Answer) -> bytes:
+        tally.rows = len(answer.y_NT)
+        return write_answer(served, answer.y_NT, answer.extrapolating_N)
+
+    def work() -> bytes:
+        return write(inference.answer(served, *read()))
+
+    if len(body) > INLINE_BYTES:
+        content = await parts.work.run(work)
+    elif served.predictor.probe_seconds > HEAVY_SECONDS:
+        rows, asked = read()
+        content = write(await inference.answer_joined(served, rows, parts.work, asked))
+    else:
+        content = work()
+    return Response(content, headers={"Refit-Version": str(served.version)}, media_type=JSON)

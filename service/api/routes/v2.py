@@ -110,7 +110,7 @@ def _statistics(parts: AppState, versions: list[ListedVersion]) -> StatisticsRes
     told = []
     for version in versions:
         totals = parts.metrics.totals(version.model, version.number)
-        if version.active or totals.successes or totals.failures:
+        if version.active or totals.requests or totals.errors:
             told.append(version_statistics(version, totals))
     return StatisticsResponse(model_stats=told)
 

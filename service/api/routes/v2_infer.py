@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api.body import JSON, json_body, parse_json
+from service.api.counting import Tally, counted
 from service.api.openapi import problems_v2
 from service.api.params import ModelName, VersionNumber
 from service.api.routes.predict import INLINE_BYTES
@@ -24,6 +26,7 @@ from service.schemas.v2 import InferRequest, InferResponse, InferResponseOutput
 from service.serving.pool import Served
 from service.serving.tensor_rows import rows_of_tensors
 from service.serving.tensors import Y, raw_tensor, tensors_of
+from service.serving.work import HEAVY_SECONDS
 
 
 class _StraightRoute(APIRoute):
@@ -40,9 +43,12 @@ class _StraightRoute(APIRoute):
             served = parts.inference.active(model)
             if served is None:
                 return await usual(request)
-            body = await read_infer_body(request, parts.settings.max_body_bytes)
-            # While the body came, another version may have.
-            return await _answer(parts, parts.inference.active(model) or served, body)
+
+            async def find() -> Served:
+                # While the body came, another version may have.
+                return parts.inference.active(model) or served
+
+            return await _infer(request, parts, find)
 
         return straight
 
@@ -73,7 +79,9 @@ _PROBLEMS = problems_v2(
     HTTPStatus.NOT_FOUND,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
 )
 
 
@@ -86,9 +94,11 @@ _PROBLEMS = problems_v2(
 )
 async def infer_model(request: Request, parts: Parts, model: ModelName) -> Response:
     """Answered by the active version, which `model_version` names."""
-    body = await read_infer_body(request, parts.settings.max_body_bytes)
-    served = await run_in_threadpool(parts.inference.require_active, model)
-    return await _answer(parts, served, body)
+
+    async def find() -> Served:
+        return await run_in_threadpool(parts.inference.require_active, model)
+
+    return await _infer(request, parts, find)
 
 
 @router.post(
@@ -102,12 +112,26 @@ async def infer_version(
     request: Request, parts: Parts, model: ModelName, version: VersionNumber
 ) -> Response:
     """Answered by that version, active or not."""
-    body = await read_infer_body(request, parts.settings.max_body_bytes)
-    served = await run_in_threadpool(parts.inference.version, model, version)
-    return await _answer(parts, served, body)
+
+    async def find() -> Served:
+        return await run_in_threadpool(parts.inference.version, model, version)
+
+    return await _infer(request, parts, find)
 
 
-async def _answer(parts: AppState, served: Served, body: InferBody) -> Response:
+async def _infer(
+    request: Request, parts: AppState, find: Callable[[], Awaitable[Served]]
+) -> Response:
+    async def infer(tally: Tally) -> Response:
+        body = await read_infer_body(request, parts.settings.max_body_bytes)
+        tally.began = time.perf_counter()
+        tally.served = await find()
+        return await _answer(parts, tally.served, body, tally)
+
+    return await counted(parts, infer)
+
+
+async def _answer(parts: AppState, served: Served, body: InferBody, tally: Tally) -> Response:
     def work() -> Response:
         bundle = served.predictor.bundle
         if body.json is None:
@@ -116,15 +140,18 @@ async def _answer(parts: AppState, served: Served, body: InferBody) -> Response:
             request = parse_json(body.json, InferRequest)
             tensors, binary = tensors_of(request, body.binary), _wants_bytes(request)
         rows = rows_of_tensors(tensors, bundle, parts.settings.max_predict_rows)
-        y_NT = parts.inference.predict(served, rows).numpy().astype("<f4", order="C", copy=False)
+        tally.rows = len(rows.x_NF)
+        y_NT = parts.inference.answer(served, rows).y_NT.astype("<f4", order="C", copy=False)
         return _response(served, request.id if request else None, y_NT, binary)
 
-    return work() if _is_light(served, body) else await run_in_threadpool(work)
+    return work() if _is_light(served, body) else await parts.work.run(work)
 
 
 def _is_light(served: Served, body: InferBody) -> bool:
     """Whether answering takes no longer than handing it to a thread would."""
     bundle = served.predictor.bundle
+    if served.predictor.probe_seconds > HEAVY_SECONDS:
+        return False
     if body.size <= INLINE_BYTES:
         return True
     if bundle.categories or len(body.json or b"") > INLINE_BYTES:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from http import HTTPStatus
 
 import httpx
+import numpy as np
 import pytest
 
+import service.api.routes.predict
 import service.api.upload
 import service.datasets.intake
 import service.pictures
 import service.store.database
 from ml.datasets.profile import Profile
-from service.api.errors import MEANING, STATUS, json_pointer
+from ml.predictor import Predictor
+from service.api.errors import MEANING, STATUS
+from service.api.faults import json_pointer
 from service.entities import JobError, Promotion
 from service.jobs.desk import JobDesk
 from service.settings import Settings
@@ -25,6 +30,7 @@ from tests.service.making import (
     NOW,
     PROFILE,
     Place,
+    at_once,
     line,
     new_dataset,
     new_job,
@@ -41,8 +47,9 @@ def narrow(place: Place, settings: Settings, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(service.store.database, "BUSY_SECONDS", 0.05)
     place.publish(line())
     monkeypatch.setattr(service.api.upload, "STALL_SECONDS", 0.05)
-    bounds = {"max_body_bytes": 100, "max_queued_jobs": 1, "max_event_streams": 0}
-    bounds |= {"max_datasets": 1, "max_uploads": 1}
+    bounds: dict[str, float] = {"max_body_bytes": 100, "max_queued_jobs": 1, "max_event_streams": 0}
+    bounds |= {"max_datasets": 1, "max_uploads": 1, "max_predictions": 1}
+    bounds |= {"predict_seconds": 0.05}
     with speaking_to(settings.model_copy(update=bounds)) as client:
         yield client
 
@@ -183,7 +190,32 @@ def load_by_v2(client: Client, place: Place) -> httpx.Response:
     return client.post("/v2/repository/models/default/load", {"parameters": {"config": SECRET}})
 
 
+def predict_heavily(client: Client, at_a_time: int) -> list[httpx.Response]:
+    """Predictions that take half a second, beside the event loop."""
+    predict = Predictor.predict_array
+
+    def slow(self: Predictor, x_NF: np.ndarray) -> np.ndarray:
+        time.sleep(0.5)
+        return predict(self, x_NF)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(service.api.routes.predict, "HEAVY_SECONDS", -1)
+        patched.setattr(Predictor, "predict_array", slow)
+        return at_once(at_a_time, lambda _: client.post("/predict", {"x": 1}))
+
+
+def predict_too_long(client: Client, place: Place) -> httpx.Response:
+    return predict_heavily(client, 1)[0]
+
+
+def predict_in_a_crowd(client: Client, place: Place) -> httpx.Response:
+    answers = predict_heavily(client, 3)
+    return next(answer for answer in answers if answer.status_code == 429)
+
+
 ERRORS: dict[str, Provoke] = {
+    "overloaded": predict_in_a_crowd,
+    "deadline_exceeded": predict_too_long,
     "unseen_category": predict_the_unseen,
     "dataset_unreadable": draw_lost_rows,
     "picture_too_large": draw_too_many_rows,
@@ -218,7 +250,11 @@ ERRORS: dict[str, Provoke] = {
     "store_unavailable": write_while_locked,
 }
 
+RAW = {"malformed_http", "client_too_slow", "head_too_large", "too_many_connections"}
+"""Answers to clients that never get as far as the application: see `tests/service/http`."""
+
 RETRY = {
+    "overloaded",
     *("queue_full", "too_many_streams", "too_many_uploads"),
     *("not_ready", "store_unavailable"),
 }
@@ -238,7 +274,7 @@ def test_every_error_has_its_status_and_all_members(
 
 def test_every_code_is_provoked_and_explained() -> None:
     # A bug has a test of its own, below.
-    assert ERRORS.keys() | {"internal_error"} == STATUS.keys() == MEANING.keys()
+    assert ERRORS.keys() | RAW | {"internal_error"} == STATUS.keys() == MEANING.keys()
 
 
 @pytest.mark.parametrize("code", STATUS)
@@ -260,17 +296,23 @@ def test_statuses_are_those_of_the_contract() -> None:
         "dataset_not_found",
     }
     assert by_status[HTTPStatus.CONFLICT] >= {"job_finished", "version_active", "dataset_in_use"}
-    assert by_status[HTTPStatus(400)] == {"unsupported_operation"}
     assert by_status[HTTPStatus(413)] == {"too_large"}
     assert by_status[HTTPStatus(415)] == {"unsupported_media_type"}
-    assert by_status[HTTPStatus(408)] == {"upload_stalled"}
+    assert by_status[HTTPStatus(400)] == {"malformed_http", "unsupported_operation"}
+    assert by_status[HTTPStatus(408)] == {"upload_stalled", "client_too_slow"}
+    assert by_status[HTTPStatus(431)] == {"head_too_large"}
     assert by_status[HTTPStatus(422)] == {
         *("invalid_request", "idempotency_key_reused"),
         *("bad_file", "unseen_category"),
     }
-    assert by_status[HTTPStatus(429)] == {"queue_full", "too_many_streams", "too_many_uploads"}
+    assert by_status[HTTPStatus(429)] == {
+        *("queue_full", "too_many_streams", "too_many_uploads", "overloaded"),
+    }
+    assert by_status[HTTPStatus(504)] == {"deadline_exceeded"}
     assert by_status[HTTPStatus(507)] == {"storage_full"}
-    assert by_status[HTTPStatus(503)] == {"not_ready", "store_unavailable"}
+    assert by_status[HTTPStatus(503)] == {
+        *("not_ready", "store_unavailable", "too_many_connections"),
+    }
     assert by_status[HTTPStatus(500)] == {"internal_error"}
 
 

@@ -31,16 +31,23 @@ def buckets(shared: Shared, model: str, version: int) -> list[float]:
 
 
 def test_totals_are_over_all_workers_and_by_version(workers: list[Metrics]) -> None:
+    began = time.time()
     workers[0].predictions("a", 1).add_one(3, 0.5)
     workers[1].predictions("a", 1).add(10, [0.25, 0.25])
     workers[1].predictions("a", 1).fail("invalid_request")
-    workers[2].predictions("a", 1).fail("not_ready", 4)
+    workers[2].predictions("a", 1).fail("not_ready", 4, 0.125)
     workers[2].predictions("a", 2).add_one(1, 1)
     workers[2].predictions("a-1", 1).add_one(7, 1)
     for worker in workers:
-        assert worker.totals("a", 1) == Totals(requests=3, rows=13, seconds=1.0, errors=5)
-        assert worker.totals("a", 2) == Totals(1, 1, 1.0, 0)
-        assert worker.totals("a", 3) == worker.totals("b", 1) == Totals(0, 0, 0.0, 0)
+        a1 = worker.totals("a", 1)
+        assert a1 == Totals(
+            requests=3, rows=13, seconds=1.0, errors=5, passes=2, failed_seconds=0.125, last=a1.last
+        )
+        assert began <= a1.last <= time.time()
+        a2 = worker.totals("a", 2)
+        assert a2 == Totals(1, 1, 1.0, 0, 1, 0.0, a2.last)
+        nothing = Totals(0, 0, 0.0, 0, 0, 0.0, 0.0)
+        assert worker.totals("a", 3) == worker.totals("b", 1) == nothing
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -108,7 +115,8 @@ def test_who_comes_after_a_killed_worker_goes_on_from_its_counts(
     worker.serving([("a", 1)], 3)
     after = Metrics(shared, 1)
     after.predictions("a", 1).add_one(1, 0.5)
-    assert after.totals("a", 1) == Totals(2, 6, 1.0, 0)
+    totals = after.totals("a", 1)
+    assert totals == Totals(2, 6, 1.0, 0, 2, 0.0, totals.last)
     assert shared.counters.find("problems not_found") == [1]
     # How it was is over.
     cells = shared.predictions.find("a 1")

@@ -24,6 +24,7 @@ from service.errors import (
 from service.registry.registry import Registry
 from service.schemas.predict import PredictRequest
 from service.serving.inference import Inference
+from service.serving.plain import write_answer
 from service.serving.pool import Pool
 from service.serving.rollout import Rollout
 from service.serving.rows import Rows, rows_of, rows_of_csv
@@ -218,8 +219,9 @@ def served(inference: Inference, model: str) -> Any:
 
 
 def test_an_answer_names_its_version_and_has_one_number_a_row(inference: Inference) -> None:
-    answer = inference.answer(served(inference, "default"), rows_of(asked(x=[0.5, 1.0]), ONE))
-    assert answer.model_dump(exclude_none=True) == {
+    default = served(inference, "default")
+    answer = inference.answer(default, rows_of(asked(x=[0.5, 1.0]), ONE))
+    assert json.loads(write_answer(default, answer.y_NT)) == {
         "y": predicted(ONE, [0.5, 1.0]),
         "model": "default",
         "version": 1,
@@ -228,7 +230,7 @@ def test_an_answer_names_its_version_and_has_one_number_a_row(inference: Inferen
 
 def test_an_answer_for_several_targets_has_one_list_a_row(inference: Inference) -> None:
     answer = inference.answer(served(inference, "targets"), rows_of(asked(x=[1.0, 2.0]), ONE))
-    assert answer.y == [[3.0, 2.0], [5.0, 5.0]]
+    assert answer.y_NT.tolist() == [[3.0, 2.0], [5.0, 5.0]]
 
 
 def test_more_rows_than_allowed_are_refused_with_figure_and_bound(inference: Inference) -> None:
@@ -299,4 +301,4 @@ def test_a_version_that_is_loaded_answers_although_its_files_are_gone(
 ) -> None:
     LocalArtifacts(place.settings.artifacts_dir).delete(place.artifact_of(1))
     answer = inference.answer(served(inference, "default"), rows_of(asked(x=1.0), ONE))
-    assert answer.y == [3.0]
+    assert answer.y_NT.tolist() == [[3.0]]

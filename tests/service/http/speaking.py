@@ -1,0 +1,190 @@
+"""A real server in a thread, and raw sockets to speak to it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from service.api.state import AppState
+from service.http.server import Server
+from service.processes.parent import listen
+from service.settings import Settings
+from service.wiring import build_app
+from tests.waiting import until
+
+MODELS_HEAD = b"Host: refit\r\nContent-Type: application/json\r\n"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, as it came."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        found = re.search(rb"(?i)\r\n" + name.encode() + rb": (.*?)\r\n", self.head)
+        return found[1].decode() if found else None
+
+    @property
+    def told(self) -> bytes:
+        """All of it, but for what differs from one request to the next."""
+        head = re.sub(rb"\r\n(date|x-request-id): .*?(?=\r\n)", rb"\r\n\1: -", self.head)
+        return head + re.sub(rb'"request_id":"\w*"', b'"request_id":"-"', self.body)
+
+
+class Line:
+    """One connection."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._rest = b""
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def ask(self, data: bytes) -> Answer:
+        self.send(data)
+        return self.read()
+
+    def read(self) -> Answer:
+        """The next answer; ConnectionError where there is none."""
+        while b"\r\n\r\n" not in self._rest:
+            self._more()
+        head, _, self._rest = self._rest.partition(b"\r\n\r\n")
+        head += b"\r\n\r\n"
+        status = int(head.split(b" ", 2)[1])
+        length = re.search(rb"content-length: (\d+)", head)
+        assert length, head
+        while len(self._rest) < int(length[1]):
+            self._more()
+        body, self._rest = self._rest[: int(length[1])], self._rest[int(length[1]) :]
+        return Answer(status, head, body)
+
+    def is_ended(self, seconds: float = 30) -> bool:
+        """Whether the server ends the connection within that time, without a word more."""
+        self.socket.settimeout(seconds)
+        try:
+            self._rest += self.socket.recv(65536)
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            return True
+        assert self._rest == b""
+        return True
+
+    def _more(self) -> None:
+        got = self.socket.recv(65536)
+        if not got:
+            raise ConnectionError("the server has closed")
+        self._rest += got
+
+
+class Serving:
+    """A running server, seen from outside and from inside."""
+
+    def __init__(self, server: Server, port: int) -> None:
+        self.server = server
+        self.port = port
+        self.loop: asyncio.AbstractEventLoop
+        self.parts: AppState
+
+    def line(self) -> Line:
+        return Line(self.port)
+
+    def ask(self, data: bytes) -> Answer:
+        """An answer on a connection of its own."""
+        with self.line() as line:
+            return line.ask(data)
+
+    @property
+    def plain(self) -> int:
+        """Requests that took the plain road so far."""
+        return self.server.turn.answered
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The event loop stands still: all that is sent meanwhile comes in one turn."""
+        stands, go = threading.Event(), threading.Event()
+
+        def stand() -> None:
+            stands.set()
+            go.wait(30)
+
+        self.loop.call_soon_threadsafe(stand)
+        assert stands.wait(30)
+        try:
+            yield
+        finally:
+            go.set()
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Serving]:
+    """A server with these settings, as a web worker runs it."""
+    app = build_app(settings, "node:8000", 0)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    server = Server(config, app)
+    listener = listen("127.0.0.1", 0)
+    serving = Serving(server, listener.getsockname()[1])
+
+    async def serve() -> None:
+        serving.loop = asyncio.get_running_loop()
+        await server.serve([listener])
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(serve())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(lambda: server.started or not thread.is_alive(), "the server")
+    assert server.started
+    serving.parts = app.state.parts
+    try:
+        yield serving
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def post(body: bytes, path: str = "/predict", headers: bytes = b"") -> bytes:
+    """A request that is plain, unless ``headers`` are not."""
+    return b"POST %b HTTP/1.1\r\n%bContent-Length: %d\r\n%b\r\n%b" % (
+        path.encode(),
+        MODELS_HEAD,
+        len(body),
+        headers,
+        body,
+    )
+
+
+def post_ordinary(body: bytes, path: str = "/predict") -> bytes:
+    """The same request, with a header that the plain road does not take."""
+    return post(body, path, b"X-Forwarded-For: 1\r\n")

@@ -1,0 +1,157 @@
+"""Plain predictions of one turn of the event loop: joined, and none harms another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ml.predictor import Predictor
+from service.settings import Settings
+from tests.service.http.conftest import publish_all
+from tests.service.http.speaking import Answer, Line, Serving, post, serving
+from tests.service.making import CPU, Place, line
+from tests.waiting import until
+
+
+@pytest.fixture
+def server(place: Place, settings: Settings) -> Iterator[Serving]:
+    publish_all(place)
+    with serving(settings) as started:
+        yield started
+
+
+def in_one_turn(server: Serving, requests: list[bytes]) -> list[Answer]:
+    for request in {*requests}:
+        server.ask(request)  # its head is known from here on
+    lines = [server.line() for _ in requests]
+    with server.held():
+        for line_, request in zip(lines, requests, strict=True):
+            line_.send(request)
+    answers = [line_.read() for line_ in lines]
+    for line_ in lines:
+        line_.socket.close()
+    return answers
+
+
+class Passes:
+    """Counts the rows of each forward pass."""
+
+    def __init__(self, patched: pytest.MonkeyPatch) -> None:
+        self.rows: list[int] = []
+        predict = Predictor.predict_array
+
+        def counted(predictor: Predictor, x_NF: np.ndarray) -> np.ndarray:
+            self.rows.append(len(x_NF))
+            return predict(predictor, x_NF)
+
+        patched.setattr(Predictor, "predict_array", counted)
+
+
+def test_requests_of_one_turn_share_one_forward_pass(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [post(b'{"x":[%d]}' % (i % 10)) for i in range(40)]
+    alone = {request: server.ask(request).body for request in requests}
+    passes = Passes(monkeypatch)
+    lines = [server.line() for _ in requests]
+    with server.held():
+        for line_, request in zip(lines, requests, strict=True):
+            line_.send(request)
+    for line_, request in zip(lines, requests, strict=True):
+        assert line_.read().body == alone[request]
+        line_.socket.close()
+    assert sum(passes.rows) <= 40
+    assert len(passes.rows) <= 4, passes.rows
+
+
+def test_a_poison_row_fails_alone(server: Serving) -> None:
+    good, poison = (
+        post(b'{"x":[1]}', "/models/steep/predict"),
+        post(b'{"x":[1e30]}', "/models/steep/predict"),
+    )
+    answers = in_one_turn(server, [good, good, poison, good, poison, good])
+    assert [answer.status for answer in answers] == [200, 200, 422, 200, 422, 200]
+    assert json.loads(answers[2].body)["errors"][0]["pointer"] == "/x/0"
+    assert len({answer.told for answer in answers}) == 2
+
+
+def test_a_module_that_fails_in_its_own_way_costs_nobody_an_answer(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = Predictor.predict_array
+
+    def stumble(predictor: Predictor, x_NF: np.ndarray) -> np.ndarray:
+        if (x_NF == 13).any():
+            raise RuntimeError("unlucky")
+        return predict(predictor, x_NF)
+
+    good, bad = (
+        post(b'{"x":[[1,2]]}', "/models/two/predict"),
+        post(b'{"x":[[1,13]]}', "/models/two/predict"),
+    )
+    monkeypatch.setattr(Predictor, "predict_array", stumble)
+    answers = in_one_turn(server, [good, bad, good])
+    assert [answer.status for answer in answers] == [200, 500, 200]
+    assert json.loads(answers[1].body)["code"] == "internal_error"
+
+
+def test_requests_of_one_turn_have_ids_of_their_own(server: Serving) -> None:
+    answers = in_one_turn(server, [post(b'{"x":1}')] * 30)
+    ids = {answer.header("x-request-id") for answer in answers}
+    assert len(ids) == 30
+    assert all(found is not None and len(found) == 32 for found in ids)
+
+
+def test_a_swap_within_a_turn_does_not_mix_versions(server: Serving) -> None:
+    """The first request finds version 1, the second one version 2."""
+    pool = server.parts.pool
+    first = pool.active("default")
+    assert first is not None
+    second = replace(first, version=2, predictor=Predictor(line(-3.0, 100.0), CPU))
+    take, seen = server.server.turn.take, []
+
+    def swapping(connection: object, model: str, request: bytes, body_from: int) -> bool:
+        taken = take(connection, model, request, body_from)  # type: ignore[arg-type]
+        seen.append(taken)
+        pool.swap(second if len(seen) % 2 else first)
+        return taken
+
+    request = post(b'{"x":[2]}')
+    server.ask(request)
+    server.server.turn.take = swapping  # type: ignore[method-assign]
+    answers = in_one_turn(server, [request] * 9)
+    pool.swap(first)
+    told = [json.loads(answer.body) for answer in answers]
+    assert {body["version"] for body in told} == {1, 2}
+    for answer, body in zip(answers, told, strict=True):
+        assert body["y"] == pytest.approx([1.7 if body["version"] == 1 else 94.0])
+        assert answer.header("refit-version") == str(body["version"])
+
+
+def test_a_new_version_answers_those_that_wait_on_the_same_connection(
+    server: Serving, place: Place
+) -> None:
+    with server.line() as line_:
+        assert json.loads(line_.ask(post(b'{"x":[2]}')).body)["version"] == 1
+        place.publish(line(5.0, 0.0))
+        until(lambda: json.loads(line_.ask(post(b'{"x":[2]}')).body)["version"] == 2, "version 2")
+
+
+def test_an_answer_that_overflows_alone_is_told_as_by_the_application(server: Serving) -> None:
+    request = post(b'{"x":1e30}', "/models/steep/predict")
+    first, second = server.ask(request), server.ask(request)
+    assert (first.status, first.told) == (422, second.told)
+    assert "beyond float32" in json.loads(first.body)["detail"]
+
+
+def test_a_request_is_never_held_up_for_company(server: Serving) -> None:
+    lines: list[Line] = []
+    for _ in range(5):
+        lines.append(server.line())
+        assert lines[-1].ask(post(b'{"x":1}')).status == 200
+    for line_ in lines:
+        line_.socket.close()
