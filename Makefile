@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH_VENVS ?= $(VENV)/bench
 .DEFAULT_GOAL := help
 .PHONY: help install run test faults check format bench container clean
 
@@ -36,9 +37,10 @@ format: $(VENV)/installed ## format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
 
-bench: $(VENV)/installed ## time training beside other libraries (installs them into .venv)
+bench: $(VENV)/installed ## time training and serving beside others (wants wrk; 7 GB of environments)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.serving --venvs $(BENCH_VENVS) --picture docs/images/latency.svg
 
 container: ## build the image, and prove that a container of it does what it should
 	scripts/container-proof
