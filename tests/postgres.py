@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -121,7 +122,9 @@ class PostgresServer:
         self._process.send_signal(number)
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         for pid in children.read_text().split():
-            os.kill(int(pid), number)
+            # A connection that has just ended takes its process along.
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), number)
 
     def remove(self) -> None:
         """End it and delete all that it wrote."""
