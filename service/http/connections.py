@@ -128,10 +128,11 @@ class Connections:
         """
         left = left or list(self._open)
         slices = len(self._open) // SLICE + 1
-        for connection in left[-SLICE:]:
-            self.check(connection, self.now())
+        part = left[-SLICE:]
         del left[-SLICE:]
         self._loop.call_later(self._every / slices, self._look, left)
+        for connection in part:
+            self.check(connection, self.now())
 
     def check(self, connection: Connection, now: float) -> None:
         """Close a connection whose client has been too slow."""

@@ -123,7 +123,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         state = self._state
-        if state is None or self._close_at is not None or sig == signal.SIGINT:
+        if not self.started or state is None or self._close_at or sig == signal.SIGINT:
             super().handle_exit(sig, frame)
             return
         state.draining = True

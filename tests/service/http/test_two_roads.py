@@ -150,7 +150,7 @@ def path_of(model: str) -> str:
     return "/predict" if model == "default" else f"/models/{model}/predict"
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=bodies(), model=st.sampled_from(MODELS))
 def test_both_roads_give_the_same_bytes(asker: Asker, body: bytes, model: str) -> None:
     answer, _ = asker.compare(body, path_of(model))
@@ -194,7 +194,7 @@ def test_what_is_plain_takes_the_plain_road(asker: Asker, model: str, body: byte
     assert (answer.status, was_plain) == (200, True)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(asked=st.lists(st.tuples(bodies(), st.sampled_from(MODELS)), min_size=2, max_size=12))
 def test_answers_of_one_turn_are_those_that_each_would_get_alone(
     server: Serving, asker: Asker, asked: list[tuple[bytes, str]]
