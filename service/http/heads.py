@@ -18,6 +18,9 @@ MAX_HEADS = 4096
 
 MAX_HEAD_BYTES = 2048
 
+DEFAULT_ROUTE = "/predict"
+NAMED_ROUTE = "/models/{model}/predict"
+
 _PATH = re.compile(r"(?:/models/([^/]+))?/predict\Z")
 
 _PLAIN_HEADERS = frozenset(
@@ -36,6 +39,8 @@ class PlainHead:
     """What a head asks for: a prediction by the active version of ``model``."""
 
     model: str
+    route: str
+    """The path with the names of its parameters."""
     body_bytes: int
 
 
@@ -84,4 +89,5 @@ class Heads:
             return
         if len(self._known) >= MAX_HEADS:
             self._known.clear()
-        self._known[head] = PlainHead(asked[1] or DEFAULT_MODEL, int(length))
+        model, route = (asked[1], NAMED_ROUTE) if asked[1] else (DEFAULT_MODEL, DEFAULT_ROUTE)
+        self._known[head] = PlainHead(model, route, int(length))

@@ -106,7 +106,7 @@ class RefitProtocol(HttpToolsProtocol):
                 self.since, self.received = self._all.now(), 0
             self._held = data
             return
-        if len(data) > whole or not self._turn.take(self, plain.model, data, end):
+        if len(data) > whole or not self._turn.take(self, plain, data, end):
             self._feed(data)
             return
         self._in_turn = True

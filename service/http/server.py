@@ -77,10 +77,17 @@ class Server(uvicorn.Server):
             sys.exit(3)
         loop = self._loop = asyncio.get_running_loop()
         settings = state.settings
-        self.turn = Turn(loop, state.pool, settings.max_predict_rows)
+        self.turn = Turn(loop, state.pool, state.metrics, settings.max_predict_rows)
+
+        def refusal(code: str) -> bytes:
+            state.metrics.problem(code)
+            if code == "too_many_connections":
+                state.metrics.rejected(code)
+            return raw_problem(code)
+
         self.connections = Connections(
             loop,
-            raw_problem,
+            refusal,
             settings.max_connections,
             settings.client_timeout,
             settings.keep_alive_seconds,
@@ -88,7 +95,9 @@ class Server(uvicorn.Server):
         )
         self._tell_count(0)
         self.connections.start()
-        self.heads = Heads(min(INLINE_BYTES, settings.max_body_bytes))
+        # The plain road writes no line for each request.
+        most = 0 if settings.access_log else min(INLINE_BYTES, settings.max_body_bytes)
+        self.heads = Heads(most)
 
         def make_protocol() -> asyncio.Protocol:
             return RefitProtocol(

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 from asyncio import AbstractEventLoop
+from time import perf_counter
 from typing import Protocol
 
 import numpy as np
 import orjson
 
+from service.http.heads import PlainHead
+from service.observability.metrics import Metrics
 from service.serving.plain import read_number, read_rows, write_answer, write_numbers
 from service.serving.pool import Pool, Served
 from service.serving.work import HEAVY_SECONDS
@@ -33,10 +36,11 @@ class _Group:
     """Rows for one version. ``askers`` are the connection, how many of the rows are its own (None:
     one, not in a list), and its request."""
 
-    __slots__ = ("askers", "cells", "served")
+    __slots__ = ("askers", "cells", "route", "served")
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, route: str) -> None:
         self.served = served
+        self.route = route
         self.cells: list[float] = []
         self.askers: list[tuple[Connection, int | None, bytes]] = []
 
@@ -44,9 +48,13 @@ class _Group:
 class Turn:
     """Takes plain predictions; answers all of them before the loop waits for its next turn."""
 
-    def __init__(self, loop: AbstractEventLoop, pool: Pool, max_rows: int) -> None:
+    def __init__(
+        self, loop: AbstractEventLoop, pool: Pool, metrics: Metrics, max_rows: int
+    ) -> None:
         self._loop = loop
         self._pool = pool
+        self._metrics = metrics
+        self._began = 0.0
         self._max_rows = max_rows
         self._groups: list[_Group] = []
         self._ids = RequestIds()
@@ -60,10 +68,10 @@ class Turn:
         """Requests that were answered on the plain road so far."""
         return self._ids.count
 
-    def take(self, connection: Connection, model: str, request: bytes, body_from: int) -> bool:
+    def take(self, connection: Connection, head: PlainHead, request: bytes, body_from: int) -> bool:
         """Answer ``request``, whose body begins at ``body_from``, at the end of this turn; False
         where it must take the ordinary road."""
-        served = self._pool.active(model)
+        served = self._pool.active(head.model)
         if served is None:
             return False
         predictor = served.predictor
@@ -83,7 +91,7 @@ class Turn:
             x, count = found[0].ravel().tolist(), len(found[0])
         if count is not None and count > self._max_rows:
             return False
-        group = self._group(served)
+        group = self._group(served, head.route)
         if count is None:
             group.cells.append(x)  # type: ignore[arg-type]
         else:
@@ -91,14 +99,15 @@ class Turn:
         group.askers.append((connection, count, request))
         return True
 
-    def _group(self, served: Served) -> _Group:
+    def _group(self, served: Served, route: str) -> _Group:
         for group in self._groups:
             # By identity: a swap within the turn must not mix versions.
-            if group.served is served:
+            if group.served is served and group.route == route:
                 return group
         if not self._groups:
+            self._began = perf_counter()
             self._loop.call_soon(self.finish)
-        group = _Group(served)
+        group = _Group(served, route)
         self._groups.append(group)
         return group
 
@@ -125,6 +134,9 @@ class Turn:
         if y is None:
             return False
         body = b'{"y":%b%b' % (orjson.dumps([y]), served.tail)
+        seconds = perf_counter() - self._began
+        self._metrics.predictions(served.model, served.version).add_one(1, seconds)
+        self._metrics.route("POST", group.route).add_one(200, seconds)
         connection.answered(
             b"%b%d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n\r\n%b"
             % (self._head(served), len(body), self._ids.next(), body)
@@ -144,6 +156,10 @@ class Turn:
             for connection, _, request in group.askers:
                 connection.take_ordinary_road(request)
             return
+        # Before the answers, so that whoever has his finds it counted.
+        taken = [perf_counter() - self._began] * len(group.askers)
+        self._metrics.predictions(served.model, served.version).add(len(y_NT), taken)
+        self._metrics.route("POST", group.route).add(200, taken)
         head = self._head(served)
         ids = self._ids
         if y_NT.shape[1] == 1 and len(y_NT) == len(group.askers):

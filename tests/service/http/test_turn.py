@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +107,29 @@ def test_requests_of_one_turn_have_ids_of_their_own(server: Serving) -> None:
     assert all(found is not None and len(found) == 32 for found in ids)
 
 
+def test_every_request_is_counted_whichever_road_it_takes(server: Serving) -> None:
+    metrics, one, many = server.parts.metrics, post(b'{"x":1}'), post(b'{"x":[1,2,3]}')
+    before, plain_before = metrics.totals("default", 1), server.server.turn.answered
+    server.ask(one)  # the ordinary road: its head is learned
+    server.ask(one)
+    server.ask(many)
+    in_one_turn(server, [one, many, one])
+    server.ask(post(b'{"x":[1]}', "/models/default/predict"))
+    server.ask(post(b'{"x":true}'))
+    totals = metrics.totals("default", 1)
+    plain = server.server.turn.answered - plain_before
+    # In one turn they are asked once alone first, each of two.
+    assert totals.requests - before.requests == 3 + 2 + 3 + 1
+    assert totals.rows - before.rows == 1 + 1 + 3 + (1 + 3) + (1 + 3 + 1) + 1
+    assert totals.errors - before.errors == 1
+    assert 0 < plain < 9
+    assert totals.passes - before.passes <= 9
+    assert totals.seconds > before.seconds
+    page = server.ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").body.decode()
+    wanted = f'route="/predict",status="200"}} {8.0}'
+    assert [line_ for line_ in page.splitlines() if wanted in line_], page[:3000]
+
+
 def test_a_swap_within_a_turn_does_not_mix_versions(server: Serving) -> None:
     """The first request finds version 1, the second one version 2."""
     pool = server.parts.pool
@@ -114,8 +138,8 @@ def test_a_swap_within_a_turn_does_not_mix_versions(server: Serving) -> None:
     second = replace(first, version=2, predictor=Predictor(line(-3.0, 100.0), CPU))
     take, seen = server.server.turn.take, []
 
-    def swapping(connection: object, model: str, request: bytes, body_from: int) -> bool:
-        taken = take(connection, model, request, body_from)  # type: ignore[arg-type]
+    def swapping(connection: Any, head: Any, request: bytes, body_from: int) -> bool:
+        taken = take(connection, head, request, body_from)
         seen.append(taken)
         pool.swap(second if len(seen) % 2 else first)
         return taken
