@@ -85,5 +85,6 @@ def build_app(settings: Settings, node: str, slot: int, metrics_fd: int | None =
             state.work.close()
             await run_in_threadpool(state.rollout.stop)
             database.close()
+            state.metrics.shared.close()
 
     return create_app(make_state)

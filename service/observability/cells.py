@@ -72,6 +72,10 @@ class Memory:
             directory += shape.rows * _ENTRY
             cell += shape.rows * shape.width
 
+    def close(self) -> None:
+        """Let go of the file; the cells can still be read and written."""
+        os.close(self.fd)
+
     def slot(self, slot: int) -> int:
         """The index of the first cell of a slot."""
         return self.first_slot + slot * self.per_slot
