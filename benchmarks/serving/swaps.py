@@ -28,8 +28,8 @@ WORKERS = 2
 RATE = 500
 CONNECTIONS = 4
 SECONDS = 8.0
-SWAPS = 100
-"""In each round."""
+SWAPS = 20
+"""In each round, so that five rounds see a hundred: nearly three a second."""
 
 LONG_JOB = {
     "data": {"source": "line", "step": 0.0005},
@@ -38,7 +38,7 @@ LONG_JOB = {
     "evaluate_every": 1_000,
     "promote": "never",
 }
-IDLE, TRAINING, SWAPPING = "idle", "a training runs", f"{SWAPS} swaps"
+IDLE, TRAINING, SWAPPING = "idle", "a training runs", f"{SWAPS} swaps a round"
 
 
 @dataclass

@@ -15,7 +15,7 @@ from service.processes.parts import BACKLOG, WebPart
 from service.settings import Settings
 from service.wiring import build_app
 
-SWITCH_SECONDS = 0.000_5
+SWITCH_SECONDS = 0.000_2
 """How long another thread may keep the event loop from the interpreter. Python's own 5 ms are the
 p99 of predictions while a version is loaded."""
 

@@ -19,7 +19,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
-CYCLES = int(os.environ.get("DRAIN_CYCLES", "20"))
+CYCLES = int(os.environ.get("DRAIN_CYCLES", "6"))
 ASKED = post(b'{"x":[0.5]}')
 
 
