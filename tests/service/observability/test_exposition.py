@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -174,6 +175,8 @@ def test_cpu_of_trainings_that_have_ended_is_not_lost() -> None:
 
 
 def test_usage_is_the_systems(shared: Shared) -> None:
+    # What other tests left behind is closed now, and not between the two looks.
+    gc.collect()
     told = samples(shared)
     process = psutil.Process()
     rss = told["refit_process_resident_memory_bytes{process=web-0}"]
