@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -134,6 +135,7 @@ def problem(
     return Response(content, int(status), dict(headers or {}), MEDIA_TYPE)
 
 
+@cache
 def raw_problem(code: str) -> bytes:
     """A problem as the bytes of a whole answer that closes the connection: for a client that never
     got as far as the application."""

@@ -75,7 +75,6 @@ class Connections:
         self.now = loop.time
         self._loop = loop
         self._refusal = refusal
-        self._refusals: dict[str, bytes] = {}
         self._most = most
         self._keep_alive = keep_alive_seconds
         # A client is sent away within its time, not at the first look after it.
@@ -114,9 +113,7 @@ class Connections:
 
     def refuse(self, connection: Connection, code: str) -> None:
         """Say why, where no answer has begun, and close."""
-        if code not in self._refusals:
-            self._refusals[code] = self._refusal(code)
-        connection.end_with(self._refusals[code])
+        connection.end_with(self._refusal(code))
 
     def start(self) -> None:
         """Look at every connection again and again."""

@@ -157,6 +157,17 @@ def test_one_that_takes_long_but_goes_on_is_not_cut(server: Serving) -> None:
         assert time.monotonic() - began > 3 * TIMEOUT
 
 
+def test_each_that_is_told_to_hurry_is_counted(server: Serving) -> None:
+    lines = [server.line() for _ in range(3)]
+    for line_ in lines:
+        line_.send(PLAIN[:-1])
+    for line_ in lines:
+        line_.socket.settimeout(PATIENCE)
+        told_to_hurry(line_)
+        line_.socket.close()
+    assert server.parts.metrics.shared.counters.find("problems client_too_slow") == [3]
+
+
 @pytest.mark.parametrize("slowly", ["head", "body"])
 def test_an_honest_one_with_a_pause_is_answered(server: Serving, slowly: str) -> None:
     for request in (PLAIN, ORDINARY):
