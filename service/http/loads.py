@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from array import array
+
+from service.observability.cells import make_file
 
 ABSENT = -1
 """In the place of a worker that does not run, or has not come so far."""
@@ -38,10 +39,6 @@ class Loads:
 
 def share_loads(slots: int) -> int:
     """A file descriptor of memory for so many workers, none of which is there yet."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("refit-loads")
-    else:  # macOS
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
+    fd = make_file("refit-loads")
     os.write(fd, array("i", [ABSENT] * slots).tobytes())
     return fd

@@ -231,10 +231,11 @@ class Table:
         self._cells[at] = generation + 2
 
 
-def make_file() -> int:
-    """A file without a name, for `Memory`; its descriptor."""
+def make_file(name: str = "refit-metrics") -> int:
+    """A file in no folder, for memory that processes share; its descriptor. ``name`` is what the
+    system's own tools call it."""
     if sys.platform == "linux":
         # Of memory only: nothing of it is ever written to a disk.
-        return os.memfd_create("refit-metrics")
+        return os.memfd_create(name)
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
