@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ml.datasets.__main__ import CHUNK_BYTES, chunk_bytes
 from ml.datasets.profile import Profile
 from ml.datasets.reader import DatasetFile
 
@@ -149,6 +150,23 @@ def peak_megabytes(process: subprocess.Popen[bytes]) -> float:
     status = Path(f"/proc/{process.pid}/status").read_text()
     peak = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(peak[1]) / 2**10 if peak else 0
+
+
+@pytest.mark.parametrize(("cells", "share"), [(4, 1.0), (600, 1.2), (1_000, 2.0), (100_000, 2.0)])
+def test_chunks_hold_more_bytes_where_rows_are_long(
+    tmp_path: Path, cells: int, share: float
+) -> None:
+    source = tmp_path / "rows"
+    # Lines of 40 bytes, 6 KB, 10 KB, and 1 MB, of which the start shows no end.
+    source.write_text((",".join(["123456.89"] * cells) + "\n") * 5)
+    # 200 rows of 6 KB in each of four threads are 4.8 million bytes.
+    assert chunk_bytes(source, 4) * 4 == pytest.approx(share * CHUNK_BYTES, rel=0.06)
+
+
+def test_the_file_may_be_empty(tmp_path: Path) -> None:
+    source = tmp_path / "rows"
+    source.touch()
+    assert chunk_bytes(source, 4) * 4 == CHUNK_BYTES
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no figures of processes")
