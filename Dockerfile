@@ -54,6 +54,7 @@ COPY --from=dependencies --chown=65532:65532 /volume/data /data
 COPY --from=dependencies /opt/refit /opt/refit
 COPY --from=code /code /opt/refit
 
+# `refit` is on the path: `docker exec <container> refit jobs` speaks to the service in it.
 # matplotlib wants a writable folder for its font cache; bytecode was compiled by the build, and there is nowhere to put more.
 ENV PATH=/opt/refit/bin:$PATH \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

@@ -10,14 +10,17 @@ artifacts/      the only rooms that know bytes at rest
 datasets/       files of rows that people sent, kept by their content
 registry/       versions, activation, rollback, the promotion rule
 jobs/           submit, list, cancel; the supervisor and the training process
+remote/         what the clients are made of: requests as values, retries, server-sent events
 serving/        predictors in a web process and how a new version reaches them
 pictures        figures of a job
+client          Client and AsyncClient, for Python programs that speak to a service
 api/            HTTP only
 http/           between the socket and the application
 processes/      the process tree: parent, web workers, supervisor
 observability/  logs
 wiring          builds all of it from settings
-cli             python -m service serve | health
+commands/       the commands of `refit`
+cli             one application of them: `refit …`, `python -m service …`
 
 Import from the module that defines a name; this package exports nothing.
 """

@@ -1,147 +1,64 @@
-"""python -m service serve | health."""
+"""The command line: `refit …`, and the same as `python -m service …`."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import logging
-import os
-import socket
-import subprocess
 import sys
-import urllib.error
-import urllib.request
+from typing import Annotated
 
 import typer
 
-from service.settings import Settings, SettingsError, load_settings, unknown_settings
+from service.commands import bench, jobs, predicting, serving, training, versions
+from service.commands.reach import Code, fail
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-
-logger = logging.getLogger(__name__)
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 nobody answers, "
+    "130 interrupted. More: docs/cli.md",
+)
 
 
 def main() -> None:
-    """Run the command line."""
-    app(prog_name="python -m service")
-
-
-@app.command()
-def serve() -> None:
-    """Start the service: web workers and the training supervisor. Settings: REFIT_…, see README."""
-    settings = _settings_or_exit()
-    from service.observability.logs import configure_logs
-
-    configure_logs(settings.log_level, settings.log_format)
-    for sentence in unknown_settings():
-        logger.warning(sentence)
-    raise typer.Exit(_serve(settings))
-
-
-def _serve(settings: Settings) -> int:
-    from ml.errors import PluginError
-    from service.durable import make_folder
-    from service.errors import StoreUnavailableError
-    from service.observability.layout import Shared
-    from service.processes.launch import ForkLauncher, choose_launcher
-    from service.processes.parent import Parent, listen, run_parent
-    from service.processes.parts import Part, SupervisorPart, WebPart
-    from service.store.database import Database
-    from service.store.migrate import migrate
-
+    """Run the command line; what is wrong with its words is told in one line."""
     try:
-        _import_architectures()
-    except PluginError as error:
-        typer.echo(f"cannot start: {error}", err=True)
-        return 1
-    if settings.device in ("cuda", "mps") and not _device_is_here(settings.device):
-        typer.echo(f"cannot start: REFIT_DEVICE is {settings.device}, but none is here", err=True)
-        return 1
-    try:
-        listener = listen(settings.host, settings.port)
-        make_folder(settings.artifacts_dir)
-        migrate(settings.sqlalchemy_url)
-    except OSError as error:
-        typer.echo(f"cannot start: {error}", err=True)
-        return 1
-    except StoreUnavailableError as error:
-        typer.echo(f"cannot start: {error.detail}", err=True)
-        return 1
-    host, port = listener.getsockname()[:2]
-    node = f"{socket.gethostname()}:{port}"
-    database = Database(settings.sqlalchemy_url)
-    with database.write() as stores:
-        stores.workers.forget_node(node)
-    database.close()
-
-    launcher = choose_launcher(settings, listener.fileno())
-    if isinstance(launcher, ForkLauncher):
-        # Imported once here and shared by every process forked from this one.
-        import service.processes.web  # noqa: F401
-    shared = Shared.make(settings.workers)
-    parts: dict[str, Part] = {"supervisor": SupervisorPart()}
-    for slot in range(settings.workers):
-        fd = listener.fileno()
-        parts[f"web worker {slot}"] = WebPart(
-            slot=slot, node=node, listen_fd=fd, metrics_fd=shared.fd
-        )
-    logger.info("Refit listens on http://%s:%d (docs: http://%s:%d/docs)", host, port, host, port)
-    seconds = settings.shutdown_seconds, settings.drain_seconds
-    return run_parent(Parent(parts, launcher, shared), listener, *seconds)
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:
+        words = " ".join(error.format_message().split())
+        raise SystemExit(fail(f"{words} (--help tells more)", Code.USAGE).exit_code) from error
+    except typer.Abort:
+        code = Code.INTERRUPTED
+    sys.exit(code or 0)
 
 
-def _import_architectures() -> None:
-    """Find out now, and once for all processes forked from this one, whether the architectures that
-    installed packages bring can be used."""
-    from ml.spec.model import ARCHITECTURES, BUILT_IN
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
 
-    if len(ARCHITECTURES) > len(BUILT_IN):
-        from ml.models.build import import_modules
-
-        import_modules()
+        typer.echo(f"refit {version('refit')}")
+        raise typer.Exit
 
 
-def _device_is_here(name: str) -> bool:
-    """Asked in a process of its own: asking initialises the driver, and then no fork is safe."""
-    question = f"from ml.device import pick_device; pick_device({name!r})"
-    command = [sys.executable, "-c", question]
-    asked = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
-    return asked.returncode == 0
+@app.callback(invoke_without_command=True)
+def refit(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version)
+    ] = False,
+) -> None:
+    """Train, version and serve PyTorch regression models."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(Code.USAGE)
 
 
-@app.command()
-def health() -> None:
-    """Exit with 0 if the service on this machine is ready, else with 1; for health checks."""
-    settings = _settings_or_exit()
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
-    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/health"
-    # The proxy of the environment knows nothing of this machine's own port.
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(url, timeout=2) as response:
-            typer.echo(response.read().decode())
-    except urllib.error.HTTPError as error:
-        typer.echo(error.read().decode(errors="replace"), err=True)
-        raise typer.Exit(1) from error
-    except (OSError, http.client.HTTPException) as error:
-        typer.echo(json.dumps({"status": "unreachable", "url": url, "why": str(error)}), err=True)
-        raise typer.Exit(1) from error
-
-
-@app.command(hidden=True)
-def part(description: str) -> None:
-    """Be a part of the process tree; started by the parent where it cannot fork."""
-    settings = _settings_or_exit()
-    from service.observability.logs import configure_logs
-    from service.processes.launch import parse_part, run_part
-
-    configure_logs(settings.log_level, settings.log_format)
-    sys.exit(run_part(parse_part(description), settings, os.getppid()))
-
-
-def _settings_or_exit() -> Settings:
-    try:
-        return load_settings()
-    except SettingsError as error:
-        typer.echo(f"wrong settings:\n{error}", err=True)
-        raise typer.Exit(2) from error
+app.command()(serving.serve)
+app.command()(training.train)
+app.command(context_settings={"ignore_unknown_options": True})(predicting.predict)
+app.command()(versions.params)
+app.command()(jobs.jobs)
+app.command()(versions.versions)
+app.command()(versions.activate)
+app.command()(versions.rollback)
+app.command()(bench.bench)
+app.command()(serving.health)
+app.command(hidden=True)(serving.part)

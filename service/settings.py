@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "REFIT_"
 
+OF_CLIENTS = {"REFIT_URL"}
+"""Read by the command line, which speaks to a service; no setting of a service."""
+
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -177,7 +180,7 @@ def load_settings() -> Settings:
 
 def unknown_settings() -> list[str]:
     """A sentence for each variable with our prefix that is no setting, with the nearest name."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | OF_CLIENTS
     sentences = []
     for name in sorted(os.environ):  # noqa: TID251
         if name.startswith(PREFIX) and name not in known:

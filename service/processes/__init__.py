@@ -8,6 +8,7 @@ parts    what a process may be
 launch   fork (warm, milliseconds) or spawn (a fresh interpreter)
 parent   binds the port, starts the parts, starts dead ones again, ends all of them
 door     lets nobody in any more, and turns away nobody who is in
+folder   who has a data folder
 death    a child does not outlive its parent
 web      a web worker's main function
 training the supervisor's and the training process's main functions

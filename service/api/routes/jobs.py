@@ -14,8 +14,11 @@ from starlette.responses import Response, StreamingResponse
 
 from service.api.openapi import problems
 from service.api.params import JobId, Limit, cursor, page
+from service.api.prefer import wait_seconds
 from service.api.render import job_in_full, job_summary
+from service.api.routes.train import Prefer
 from service.api.state import AppState, Parts
+from service.api.waiting import wait_for_end
 from service.entities import JobEvent, JobState
 from service.errors import (
     Fault,
@@ -55,9 +58,15 @@ def list_jobs(
 
 
 @router.get("/jobs/{job_id}", responses=_NOT_FOUND, summary="Show a job")
-def get_job(parts: Parts, job_id: JobId) -> JobResponse:
-    """State, progress, metrics, promotion, and the spec with every default filled in."""
-    return job_in_full(parts.desk.get(job_id))
+async def get_job(parts: Parts, job_id: JobId, prefer: Prefer = None) -> JobResponse:
+    """State, progress, metrics, promotion, and the spec with every default filled in.
+
+    With `Prefer: wait=N` it answers when the job has ended and, where its version was promoted,
+    every live web process serves it; or after N seconds.
+    """
+    seconds = wait_seconds(prefer, parts.settings.max_wait_seconds)
+    job = await run_in_threadpool(parts.desk.get, job_id)
+    return job_in_full(job if seconds is None else await wait_for_end(parts, job, seconds))
 
 
 @router.post(

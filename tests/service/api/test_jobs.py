@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -85,6 +86,27 @@ def test_a_cancel_of_a_running_job_ends_it_soon(client: Client) -> None:
     assert state == "cancelled"
     points = client.get(f"{path}/curve").json()["points"]
     assert points[0]["epoch"] == 0
+
+
+# ---- waiting ----
+
+
+@pytest.mark.usefixtures("training")
+def test_whoever_prefers_to_wait_is_answered_when_the_job_has_ended(client: Client) -> None:
+    job = client.post("/train", {"epochs": 50}).json()
+    ended = client.get(job["links"]["self"], headers={"Prefer": "wait=60"}).json()
+    assert ended["state"] == "succeeded"
+    assert ended["version"] == client.post("/predict", {"x": 1}).json()["version"]
+
+
+def test_waiting_for_a_job_ends_with_the_seconds_that_were_asked_for(
+    client: Client, place: Place
+) -> None:
+    job = place.queue()
+    began = time.monotonic()
+    answer = client.get(f"/jobs/{job.id}", headers={"Prefer": "wait=1"})
+    assert time.monotonic() - began >= 1
+    assert (answer.status_code, answer.json()["state"]) == (200, "queued")
 
 
 # ---- progress ----
