@@ -17,6 +17,7 @@ http/           between the socket and the application
 processes/      the process tree: parent, web workers, supervisor
 observability/  logs
 wiring          builds all of it from settings
+commands/       the other commands: import, export
 cli             python -m service serve | health
 
 Import from the module that defines a name; this package exports nothing.

@@ -1,4 +1,4 @@
-"""python -m service serve | health."""
+"""python -m service serve | health | import | export."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ import urllib.request
 
 import typer
 
+from service.commands.exchange import add_exchange
 from service.settings import Settings, SettingsError, load_settings, unknown_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+add_exchange(app)
 
 logger = logging.getLogger(__name__)
 
