@@ -12,6 +12,7 @@ It knows nothing of the web, of SQL or of environment variables, and could be pu
     artifact     the inference bundle at rest: safetensors and a manifest with checksums; and the
                  tutorial's way: torch.save(model.state_dict()) and back
     predictor    load once, warm up, predict; thread-safe
+    exchange/    models from elsewhere and for elsewhere: import, torch.export, ONNX
     plots        scatter of train, test and predicted points; learning curves
     device       cuda | mps | cpu, seeds, threads
     cli          python -m ml train, python -m ml predict

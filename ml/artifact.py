@@ -102,10 +102,13 @@ class Bundle:
         return self.architecture == other_architecture and shape == (features, targets)
 
 
-def encode(bundle: Bundle) -> dict[str, bytes]:
-    """The files of an artifact by name; the same bundle gives the same bytes."""
+def encode(bundle: Bundle, header: dict[str, str] | None = None) -> dict[str, bytes]:
+    """The files of an artifact by name; the same bundle gives the same bytes.
+
+    ``header`` is put into that of the weights; `decode` passes over it.
+    """
     state = {key: values.contiguous() for key, values in sorted(bundle.state.items())}
-    weights = safetensors_save(state)
+    weights = safetensors_save(state, header)
     manifest = Manifest(
         architecture=bundle.architecture,
         feature_names=list(bundle.feature_names),
@@ -208,18 +211,27 @@ def check_state(state: object, module: nn.Module) -> StateDict:
         raise CorruptArtifactError(f"expected the keys {sorted(wanted)}, got {got}")
     for key, values in state.items():
         model_values = wanted[key]
-        if not _is_dense(values):
-            raise CorruptArtifactError(f"{key}: expected a dense tensor")
+        check_dense(key, values)
         if values.shape != model_values.shape or values.dtype != model_values.dtype:
             wants = f"{model_values.dtype} of shape {tuple(model_values.shape)}"
             message = f"{key}: expected {wants}, got {values.dtype} of shape {tuple(values.shape)}"
             raise CorruptArtifactError(message)
-        too_few = values.untyped_storage().nbytes() < values.numel() * values.element_size()
-        if too_few or (0 in values.stride() and not values.is_contiguous()):
-            raise CorruptArtifactError(f"{key}: fewer bytes than its shape needs")
         if not bool(values.isfinite().all()):
             raise CorruptArtifactError(f"{key}: holds a number that is not finite")
     return {key: state[key] for key in wanted}
+
+
+def check_dense(key: str, values: torch.Tensor) -> None:
+    """Check that a tensor has the layout, and all the bytes, that it seems to have.
+
+    Raises:
+        CorruptArtifactError: it has not.
+    """
+    if not _is_dense(values):
+        raise CorruptArtifactError(f"{key}: expected a dense tensor")
+    too_few = values.untyped_storage().nbytes() < values.numel() * values.element_size()
+    if too_few or (0 in values.stride() and not values.is_contiguous()):
+        raise CorruptArtifactError(f"{key}: fewer bytes than its shape needs")
 
 
 def _is_dense(values: object) -> bool:

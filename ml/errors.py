@@ -14,6 +14,7 @@
      |   +- CorruptArtifactError      bytes, names, shapes or checksums differ from the manifest
      |   +- MissingArtifactError      there is no such artifact
      |   +- UnknownArchitectureError  it is of an architecture that is not installed here
+     +- ExchangeError           a model cannot be brought in, or written for others
      +- BadFileError            a file of rows cannot be read as asked; carries line and column
      +- DatasetError            the rows of a dataset cannot be used
          +- CorruptDatasetError       its file is not the one that was written
@@ -126,6 +127,15 @@ class UnknownArchitectureError(ArtifactError):
     """The artifact is of an architecture that is not installed here."""
 
     code = "architecture_unknown"
+
+
+class ExchangeError(MLError):
+    """A model cannot be brought in as it is, or cannot be written for others to load.
+
+    The message is one sentence, which tells what to do where there is something to do.
+    """
+
+    code = "exchange_failed"
 
 
 class BadFileError(MLError):

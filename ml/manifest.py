@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ml.data.scaling import Range, Scaling
 from ml.errors import CorruptArtifactError
+from ml.spec.exchange import RangeLists, ScalingLists, Strict
 from ml.spec.model import ArchitectureSpec
 
 MANIFEST = "manifest.json"
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class FileEntry(Strict):
@@ -29,18 +26,6 @@ class TensorEntry(Strict):
     shape: list[int]
 
 
-class _Scaling(Strict):
-    x_mean_F: list[float]
-    x_std_F: list[float]
-    y_mean_T: list[float]
-    y_std_T: list[float]
-
-
-class _Range(Strict):
-    x_min_F: list[float]
-    x_max_F: list[float]
-
-
 class Manifest(Strict):
     """What `manifest.json` says."""
 
@@ -49,10 +34,10 @@ class Manifest(Strict):
     architecture: ArchitectureSpec
     feature_names: Annotated[list[str], Field(min_length=1)]
     target_names: Annotated[list[str], Field(min_length=1)]
-    categories: dict[str, list[str]] = {}
-    booleans: list[str] = []
-    scaling: _Scaling | None
-    range: _Range | None = None
+    categories: dict[str, list[str]] = Field(default_factory=dict)
+    booleans: list[str] = Field(default_factory=list)
+    scaling: ScalingLists | None
+    range: RangeLists | None = None
     tensors: dict[str, TensorEntry]
     files: dict[str, FileEntry]
 
@@ -61,33 +46,33 @@ def describe(values: torch.Tensor) -> TensorEntry:
     return TensorEntry(dtype=str(values.dtype).removeprefix("torch."), shape=list(values.shape))
 
 
-def scaling_to_lists(scaling: Scaling | None) -> _Scaling | None:
+def scaling_to_lists(scaling: Scaling | None) -> ScalingLists | None:
     if scaling is None:
         return None
-    return _Scaling(**{name: values.tolist() for name, values in scaling.tensors().items()})
+    return ScalingLists(**{name: values.tolist() for name, values in scaling.tensors().items()})
 
 
-def scaling_from_lists(lists: _Scaling | None, features: int, targets: int) -> Scaling | None:
+def scaling_from_lists(lists: ScalingLists | None, features: int, targets: int) -> Scaling | None:
     if lists is None:
         return None
     wanted = {"x_mean_F": features, "x_std_F": features, "y_mean_T": targets, "y_std_T": targets}
     return Scaling(**_tensors("scaling", lists, wanted))
 
 
-def range_to_lists(range_: Range | None) -> _Range | None:
+def range_to_lists(range_: Range | None) -> RangeLists | None:
     if range_ is None:
         return None
-    return _Range(x_min_F=range_.x_min_F.tolist(), x_max_F=range_.x_max_F.tolist())
+    return RangeLists(x_min_F=range_.x_min_F.tolist(), x_max_F=range_.x_max_F.tolist())
 
 
-def range_from_lists(lists: _Range | None, features: int) -> Range | None:
+def range_from_lists(lists: RangeLists | None, features: int) -> Range | None:
     if lists is None:
         return None
     return Range(**_tensors("range", lists, {"x_min_F": features, "x_max_F": features}))
 
 
 def _tensors(
-    field_name: str, lists: _Scaling | _Range, wanted: Mapping[str, int]
+    field_name: str, lists: ScalingLists | RangeLists, wanted: Mapping[str, int]
 ) -> dict[str, torch.Tensor]:
     """Lists of the manifest as float64, once each has as many numbers as it should."""
     tensors = {}

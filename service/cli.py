@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands import bench, jobs, predicting, serving, training, versions
+from service.commands import bench, exchange, jobs, predicting, serving, training, versions
 from service.commands.reach import Code, fail
 
 app = typer.Typer(
@@ -59,6 +59,8 @@ app.command()(jobs.jobs)
 app.command()(versions.versions)
 app.command()(versions.activate)
 app.command()(versions.rollback)
+app.command("import")(exchange.import_model)
+app.command("export")(exchange.export_model)
 app.command()(bench.bench)
 app.command()(serving.health)
 app.command(hidden=True)(serving.part)

@@ -35,8 +35,10 @@ from service.schemas.health import HealthResponse
 from service.schemas.jobs import JobResponse, JobSummaryResponse
 from service.schemas.models import (
     DeploymentResponse,
+    ImportResponse,
     ModelResponse,
     ParamsResponse,
+    PromoteImport,
     VersionResponse,
 )
 
@@ -185,6 +187,23 @@ class Client:
         """Write the weights of a version, the active one where none is named, to a file that ends
         in `.safetensors` or `.pth`."""
         return self._driver.run(downloads.state_dict(to, model, version, self._retries))
+
+    def artifact(self, version: int, model: str = DEFAULT_MODEL) -> bytes:
+        """The whole of a version as one safetensors file, which `import_version` takes; see
+        `docs/exchange.md`."""
+        return self._ask(calls.artifact(model, version))
+
+    def import_version(
+        self,
+        content: bytes,
+        model: str = DEFAULT_MODEL,
+        *,
+        promote: PromoteImport = "if_first",
+        wait: float | None = None,
+    ) -> ImportResponse:
+        """Bring a model in, as a file that `artifact` gave; the same file is the same version.
+        ``wait`` as for `activate`, where it becomes the active one."""
+        return self._ask(calls.import_version(model, content, promote, wait))
 
     def jobs(
         self, *, model: str | None = None, state: JobState | None = None

@@ -23,7 +23,8 @@ ALLOWED_MOVES: dict[JobState, frozenset[JobState]] = {
 }
 """Which state may follow which; `running -> queued` after a crash or a stop of the service."""
 
-Origin = Literal["api", "bootstrap"]
+Origin = Literal["api", "bootstrap", "import"]
+"""Where a job or a version comes from; a version that was imported has no job."""
 EventKind = Literal["state", "point", "end"]
 MoveKind = Literal["promoted", "activated", "rolled_back"]
 DatasetFormat = Literal["csv", "ndjson", "parquet"]
@@ -95,10 +96,11 @@ class JobEvent:
 
 @dataclass(frozen=True)
 class NewVersion:
-    """What a training process registers."""
+    """What a training process, or an import, registers."""
 
     model: str
     job_id: str
+    """Of the job that trained it; an imported one has an id of its own, which no job has."""
     artifact: str
     """sha256 of the artifact's manifest."""
     spec: dict[str, Any]
@@ -106,6 +108,7 @@ class NewVersion:
     truth: dict[str, float] | None
     least_squares: dict[str, Any] | None
     data_sha256: str
+    """Of the rows that it was trained on; of an imported one, of what was sent."""
     environment: dict[str, Any]
     warnings: list[str]
     """What a person should know of it."""

@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     """Most datasets that are kept; one more is answered 409."""
     max_uploads: Positive = 2
     """Files that one web process takes in at once; one more is answered 429."""
+    max_import_bytes: Positive = 64 * 1024 * 1024
+    """Largest model that `POST /models/{model}/versions` takes, in bytes."""
     max_predict_rows: Positive = 200_000
     """Most rows of one prediction request."""
     max_predictions: Positive = 128

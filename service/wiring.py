@@ -21,6 +21,7 @@ from service.jobs.desk import JobDesk
 from service.observability.layout import Shared
 from service.observability.metrics import Metrics
 from service.observability.pulse import pulse
+from service.registry.importing import Importer
 from service.registry.registry import Registry
 from service.serving.inference import Inference
 from service.serving.pool import Pool
@@ -54,6 +55,7 @@ def build_parts(
         settings=settings,
         desk=JobDesk(database, settings),
         registry=registry,
+        importer=Importer(database, artifacts, settings, device),
         datasets=datasets,
         intake=Intake(datasets, settings),
         inference=Inference(pool, registry, rollout, settings.max_predict_rows),

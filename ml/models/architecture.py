@@ -24,12 +24,14 @@ class Line:
 class RegressionModel(nn.Module):
     """Maps ``x_NF`` to ``y_NT``, both float32, as any `nn.Module` must that is an architecture.
 
-    A class may offer two static methods, of this base or not:
+    A class may offer three static methods, of this base or not:
 
         in_raw_units(state, scaling) -> StateDict    folds a scaling into a state_dict: one of the
                                                      same keys, which predicts raw y from raw x
         line(state) -> Line                          the weight and bias that a state_dict stands
                                                      for, where the model is linear
+        shape(state) -> tuple[int, int]              features and targets of a state_dict that is
+                                                     brought in without their names
     """
 
     same_calls_at_every_step: ClassVar[bool] = False

@@ -86,6 +86,19 @@ def line_of(spec: ArchitectureBase, raw_state: StateDict) -> Line | None:
     return line
 
 
+def shape_of(spec: ArchitectureBase, state: StateDict) -> tuple[int, int] | None:
+    """Features and targets of a module with that state_dict; None where it does not tell."""
+    read = _offer(spec, "shape")
+    if read is None:
+        return None
+    try:
+        features, targets = read(state)
+    except Exception:
+        # Whatever a person's own method raises of a state_dict that is another's.
+        return None
+    return int(features), int(targets)
+
+
 def import_modules() -> None:
     """Import the module of every architecture now, so that one that cannot be is found now.
 

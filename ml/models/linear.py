@@ -39,3 +39,8 @@ class LinearRegressionModelV2(RegressionModel):
     @staticmethod
     def line(state: StateDict) -> Line:
         return Line(state["linear_layer.weight"], state["linear_layer.bias"])
+
+    @staticmethod
+    def shape(state: StateDict) -> tuple[int, int]:
+        targets, features = state["linear_layer.weight"].shape
+        return features, targets

@@ -59,3 +59,7 @@ class Mlp(RegressionModel):
         raw |= {key: values.float() for key, values in zip(first, folded_first, strict=True)}
         raw |= {key: values.float() for key, values in zip(last, folded_last, strict=True)}
         return raw
+
+    @staticmethod
+    def shape(state: StateDict) -> tuple[int, int]:
+        return state["hidden.0.linear.weight"].shape[1], state["output.weight"].shape[0]

@@ -39,3 +39,7 @@ class LinearRegressionModel(RegressionModel):
     @staticmethod
     def line(state: StateDict) -> Line:
         return Line(state["weights"][:, None], state["bias"])
+
+    @staticmethod
+    def shape(state: StateDict) -> tuple[int, int]:
+        return 1, 1

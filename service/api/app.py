@@ -14,6 +14,7 @@ from service.api.middleware import HeadAsGet, Measured, RequestIds
 from service.api.openapi import install_openapi
 from service.api.routes import (
     datasets,
+    exchange,
     health,
     index,
     jobs,
@@ -54,7 +55,19 @@ def create_app(make_state: MakeState) -> FastAPI:
         redirect_slashes=False,
     )
     install_error_handlers(app)
-    for noun in (index, predict, v2_infer, train, jobs, datasets, models, health, v2, metrics):
+    for noun in (
+        index,
+        predict,
+        v2_infer,
+        train,
+        jobs,
+        datasets,
+        models,
+        exchange,
+        health,
+        v2,
+        metrics,
+    ):
         app.include_router(noun.router)
     install_openapi(app)
     app.add_middleware(HeadAsGet)

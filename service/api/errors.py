@@ -85,7 +85,7 @@ MEANING: dict[str, str] = {
     "too_many_datasets": "There are `REFIT_MAX_DATASETS` datasets: delete one that is not needed.",
     "upload_stalled": "Nothing of the file came for a minute; nothing was kept; send it again.",
     "too_large": "The body is larger than `REFIT_MAX_BODY_BYTES`; a file of rows, than "
-    "`REFIT_MAX_DATASET_BYTES`.",
+    "`REFIT_MAX_DATASET_BYTES`; a file of a model, than `REFIT_MAX_IMPORT_BYTES`.",
     "unsupported_media_type": "The `Content-Type` is none that this address takes.",
     "unsupported_operation": "The protocol knows this, Refit does it otherwise; `detail` says how.",
     "malformed_http": "What came is no HTTP request.",

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from service.schemas.imports import ImportRequest
 from service.schemas.predict import PredictRequest
 from service.schemas.problem import ProblemResponse
 from service.schemas.training import TrainRequest
@@ -54,6 +55,7 @@ def install_openapi(app: FastAPI) -> None:
                 [
                     (TrainRequest, "validation"),
                     (PredictRequest, "validation"),
+                    (ImportRequest, "validation"),
                     (ProblemResponse, "serialization"),
                     (InferRequest, "validation"),
                     (IndexRequest, "validation"),

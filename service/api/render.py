@@ -120,8 +120,11 @@ def version(record: ModelVersion, active: int | None) -> VersionResponse:
         "activate": f"{here}/activate",
         "state_dict_pth": f"{here}/state_dict.pth",
         "state_dict_safetensors": f"{here}/state_dict.safetensors",
-        "job": f"/jobs/{record.job_id}",
+        "artifact": f"{here}/artifact",
     }
+    job = None if record.origin == "import" else f"/jobs/{record.job_id}"
+    if job is not None:
+        links["job"] = job
     return VersionResponse(
         model=record.model,
         version=record.number,
@@ -132,7 +135,8 @@ def version(record: ModelVersion, active: int | None) -> VersionResponse:
         data_sha256=record.data_sha256,
         environment=record.environment,
         artifact=ArtifactResponse(sha256=record.artifact),
-        job=record.job_id,
+        origin=record.origin,
+        job=None if job is None else record.job_id,
         created_at=record.created_at,
         links=links,
     )

@@ -13,6 +13,7 @@ from service.datasets.catalogue import Datasets
 from service.datasets.intake import Intake
 from service.jobs.desk import JobDesk
 from service.observability.metrics import Metrics
+from service.registry.importing import Importer
 from service.registry.registry import Registry
 from service.serving.inference import Inference
 from service.serving.pool import Pool
@@ -28,6 +29,7 @@ class AppState:
     settings: Settings
     desk: JobDesk
     registry: Registry
+    importer: Importer
     datasets: Datasets
     intake: Intake
     inference: Inference

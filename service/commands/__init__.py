@@ -5,6 +5,7 @@ training     train
 predicting   predict
 jobs         jobs
 versions     params, versions, activate, rollback
+exchange     import, export
 bench        bench; load does the measuring
 options      options that several commands take, and completion of names
 reach        a client for the service that is meant; errors as one line and an exit code

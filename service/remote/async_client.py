@@ -23,8 +23,10 @@ from service.schemas.health import HealthResponse
 from service.schemas.jobs import JobResponse, JobSummaryResponse
 from service.schemas.models import (
     DeploymentResponse,
+    ImportResponse,
     ModelResponse,
     ParamsResponse,
+    PromoteImport,
     VersionResponse,
 )
 
@@ -131,6 +133,21 @@ class AsyncClient:
     ) -> Path:
         """As `Client.download_state_dict`."""
         return await self._driver.run(downloads.state_dict(to, model, version, self._retries))
+
+    async def artifact(self, version: int, model: str = DEFAULT_MODEL) -> bytes:
+        """As `Client.artifact`."""
+        return await self._ask(calls.artifact(model, version))
+
+    async def import_version(
+        self,
+        content: bytes,
+        model: str = DEFAULT_MODEL,
+        *,
+        promote: PromoteImport = "if_first",
+        wait: float | None = None,
+    ) -> ImportResponse:
+        """As `Client.import_version`."""
+        return await self._ask(calls.import_version(model, content, promote, wait))
 
     def jobs(
         self, *, model: str | None = None, state: JobState | None = None

@@ -23,9 +23,11 @@ from service.schemas.jobs import (
 )
 from service.schemas.models import (
     DeploymentResponse,
+    ImportResponse,
     ModelListResponse,
     ModelResponse,
     ParamsResponse,
+    PromoteImport,
     VersionListResponse,
     VersionResponse,
 )
@@ -102,6 +104,27 @@ def delete_version(model: str, version: int) -> Call[None]:
 def state_dict(model: str, version: int, kind: StateDictKind) -> Call[bytes]:
     path = f"{_model(model, version)}/state_dict.{kind}"
     return Call("GET", path, lambda answer: answer.content, repeatable=True)
+
+
+def artifact(model: str, version: int) -> Call[bytes]:
+    path = f"{_model(model, version)}/artifact"
+    return Call("GET", path, lambda answer: answer.content, repeatable=True)
+
+
+def import_version(
+    model: str, content: bytes, promote: PromoteImport, wait: float | None
+) -> Call[ImportResponse]:
+    """Repeatable: the same artifact is the same version."""
+    return Call(
+        "POST",
+        f"{_model(model)}/versions",
+        _parser(ImportResponse),
+        query=(("promote", promote),),
+        headers={"Content-Type": "application/octet-stream", **_prefer(wait)},
+        body=content,
+        repeatable=True,
+        hold_seconds=wait or 0.0,
+    )
 
 
 def job(job_id: str, wait: float | None = None) -> Call[JobResponse]:

@@ -4,6 +4,7 @@ training    TrainRequest
 jobs        JobResponse and its parts
 datasets    UploadQuery, DatasetResponse and its parts
 predict     PredictRequest, PredictResponse
+imports     ImportRequest, ImportQuery: models from elsewhere
 models      models, versions, params, deployments
 v2          the Open Inference Protocol v2
 health      HealthResponse

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from service.schemas.jobs import Response
+from service.schemas.jobs import PromotionResponse, Response
+
+PromoteImport = Literal["if_first", "always", "never"]
 
 Numbers = float | list[float] | list[list[float]]
 
@@ -46,11 +48,21 @@ class VersionResponse(Response):
     warnings: list[str]
     """What a person should know before trusting it, in words."""
     data_sha256: str
+    """Of the rows that it was trained on; of an import, of the body that brought it."""
     environment: dict[str, Any]
     artifact: ArtifactResponse
-    job: str
+    origin: Literal["api", "bootstrap", "import"]
+    """`api`: trained by a request; `bootstrap`: by the first start; `import`: trained elsewhere."""
+    job: str | None
+    """The job that trained it; null of an import."""
     created_at: datetime
     links: dict[str, str]
+
+
+class ImportResponse(VersionResponse):
+    """The version that an imported model became, and whether it is the active one now."""
+
+    promotion: PromotionResponse
 
 
 class VersionListResponse(Response):

@@ -50,6 +50,13 @@ class VersionStore:
             raise VersionNotFoundError(f"model {model} has no version {number}")
         return _version(row)
 
+    def find(self, model: str, artifact: str) -> ModelVersion | None:
+        """The newest version of the model that is that artifact, if there is one."""
+        query = select(versions).where(versions.c.model == model, versions.c.artifact == artifact)
+        newest = query.order_by(versions.c.number.desc()).limit(1)
+        row = self._connection.execute(newest).one_or_none()
+        return None if row is None else _version(row)
+
     def require_model(self, model: str) -> None:
         """Check that a model exists.
 

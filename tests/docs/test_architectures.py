@@ -53,7 +53,7 @@ def test_every_name_of_the_tables_is_there() -> None:
     of_spec, of_class = names[:4], names[4:]
     assert of_spec == ["linear", "hidden_units", "needs_two_rows", "refusal"]
     assert all(hasattr(ArchitectureBase, name) for name in of_spec)
-    assert of_class == ["same_calls_at_every_step", "in_raw_units", "line"]
+    assert of_class == ["same_calls_at_every_step", "in_raw_units", "line", "shape"]
     assert all(hasattr(LinearRegressionModelV2, name) for name in of_class)
     assert all(name in inspect.getsource(RegressionModel) for name in of_class)
     assert {"fold_input", "fold_output"} <= vars(ml.models.architecture).keys()

@@ -28,6 +28,7 @@ DEFAULTS = {
     "max_dataset_columns": 2_000,
     "max_datasets": 1_000,
     "max_uploads": 2,
+    "max_import_bytes": 67_108_864,
     "max_predict_rows": 200_000,
     "max_predictions": 128,
     "predict_seconds": 30,

@@ -94,6 +94,8 @@ def test_every_route_of_the_contract_is_there(openapi: dict[str, Any]) -> None:
         ("get", "/models/{model}/versions/{version}"),
         ("delete", "/models/{model}/versions/{version}"),
         ("get", "/models/{model}/versions/{version}/state_dict.{kind}"),
+        ("get", "/models/{model}/versions/{version}/artifact"),
+        ("post", "/models/{model}/versions"),
         ("post", "/models/{model}/versions/{version}/activate"),
         ("post", "/models/{model}/rollback"),
         ("get", "/jobs"),
@@ -153,7 +155,9 @@ def test_every_route_tells_its_problems(openapi: dict[str, Any]) -> None:
             schema = response["content"]["application/problem+json"]["schema"]
             name = "ProblemV2Response" if is_v2 else "ProblemResponse"
             assert schema == {"$ref": f"#/components/schemas/{name}"}, where
-        if "{" in path and not path.endswith(("/train", "/load", "/unload")):
+        if (method, path) == ("post", "/models/{model}/versions"):
+            assert problems.keys() >= {"413", "415", "429", "503", "507"}, where
+        elif "{" in path and not path.endswith(("/train", "/load", "/unload")):
             assert "404" in problems, where
         if method == "post" and path.rpartition("/")[2] in ("train", "predict", "infer"):
             assert problems.keys() >= {"413", "415"}, where
@@ -184,6 +188,7 @@ def test_every_body_has_examples(openapi: dict[str, Any]) -> None:
         "/models/{model}/predict",
         "/models/{model}/versions/{version}/predict",
         "/datasets",
+        "/models/{model}/versions",
         "/v2/models/{model}/infer",
         "/v2/models/{model}/versions/{version}/infer",
         "/v2/repository/index",
@@ -205,7 +210,7 @@ def test_every_example_is_accepted(openapi: dict[str, Any], client: Client) -> N
         answer = client.post(road, value, headers={"Content-Type": kind})
         assert answer.status_code in (200, 201, 202), (road, value, answer.text)
         tried += 1
-    assert tried >= 2 * 3 + 3 * 5 + 2 * 3 + 2
+    assert tried >= 2 * 3 + 3 * 5 + 2 * 3 + 2 + 1
 
 
 def test_every_answer_has_the_fields_that_its_schema_tells(
@@ -241,7 +246,7 @@ def test_every_answer_has_the_fields_that_its_schema_tells(
 
 
 def test_requests_tell_their_fields_and_refuse_others(openapi: dict[str, Any]) -> None:
-    for name in ("TrainRequest", "PredictRequest", "InferRequest", "IndexRequest"):
+    for name in ("TrainRequest", "PredictRequest", "ImportRequest", "InferRequest", "IndexRequest"):
         schema = openapi["components"]["schemas"][name]
         assert schema["additionalProperties"] is False
     train = openapi["components"]["schemas"]["TrainRequest"]["properties"]

@@ -23,7 +23,7 @@ HEAVY = {"torch", "numpy", "fastapi", "starlette", "uvicorn", "sqlalchemy", "pol
 PAGE = (ROOT / "docs" / "cli.md").read_text()
 COMMANDS = [
     *("serve", "train", "predict", "params", "jobs", "versions", "activate", "rollback"),
-    *("bench", "health"),
+    *("import", "export", "bench", "health"),
 ]
 
 

@@ -195,3 +195,15 @@ def test_every_version_is_listed_with_the_active_one(database: Database) -> None
         assert stores.versions.list_all("b") == listed[1:]
         with pytest.raises(ModelNotFoundError):
             stores.versions.list_all("c")
+
+
+def test_an_artifact_is_found_among_the_versions_of_its_model(database: Database) -> None:
+    with database.write() as stores:
+        for artifact in ("b" * 64, "a" * 64, "b" * 64):
+            stores.versions.add(new_version("m", artifact), "import", NOW)
+        stores.versions.add(new_version("other", "c" * 64), "import", NOW)
+        newest = stores.versions.find("m", "b" * 64)
+        assert newest is not None
+        assert (newest.number, newest.origin) == (3, "import")
+        assert stores.versions.find("m", "c" * 64) is None
+        assert stores.versions.find("nowhere", "a" * 64) is None
