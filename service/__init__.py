@@ -11,7 +11,9 @@ datasets/       files of rows that people sent, kept by their content
 registry/       versions, activation, rollback, the promotion rule
 jobs/           submit, list, cancel; the supervisor and the training process
 serving/        predictors in a web process and how a new version reaches them
+fits            what a version answers for the rows it was made from
 pictures        figures of a job
+dashboard/      the page that a browser shows
 api/            HTTP only
 http/           between the socket and the application
 processes/      the process tree: parent, web workers, supervisor
