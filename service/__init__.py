@@ -12,8 +12,10 @@ registry/       versions, activation, rollback, the promotion rule
 jobs/           submit, list, cancel; the supervisor and the training process
 remote/         what the clients are made of: requests as values, retries, server-sent events
 serving/        predictors in a web process and how a new version reaches them
+fits            what a version answers for the rows it was made from
 pictures        figures of a job
 client          Client and AsyncClient, for Python programs that speak to a service
+dashboard/      the page that a browser shows
 api/            HTTP only
 http/           between the socket and the application
 processes/      the process tree: parent, web workers, supervisor

@@ -9,6 +9,7 @@ prefer      the headers Prefer and Idempotency-Key
 counting    counts predictions, whatever their protocol
 errors      every problem+json is made here
 faults      what pydantic says of a body, as faults with JSON pointers
+cross_site  other sites' pages may change nothing
 middleware  counting, request ids and traces, bugs as problems, HEAD
 scrape      what one scrape of /metrics tells
 params      parameters of paths and queries

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from service.api.cross_site import OwnOriginOnly
 from service.api.errors import install_error_handlers
 from service.api.middleware import HeadAsGet, Measured, RequestIds
 from service.api.openapi import install_openapi
@@ -26,6 +27,8 @@ from service.api.routes import (
     v2_infer,
 )
 from service.api.state import AppState
+from service.dashboard.files import load_page
+from service.dashboard.routes import page_router
 
 DESCRIPTION = """
 Trains, versions and serves PyTorch regression models. `POST /train` fits a model in the background
@@ -69,8 +72,11 @@ def create_app(make_state: MakeState) -> FastAPI:
         metrics,
     ):
         app.include_router(noun.router)
+    app.state.page = load_page()
+    app.include_router(page_router(app.state.page))
     install_openapi(app)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(OwnOriginOnly)
     app.add_middleware(RequestIds)
     app.add_middleware(Measured)
     return app

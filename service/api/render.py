@@ -17,6 +17,7 @@ from service.schemas.jobs import (
 from service.schemas.models import (
     ArtifactResponse,
     DeploymentResponse,
+    ModelInFullResponse,
     ModelResponse,
     VersionResponse,
 )
@@ -86,6 +87,7 @@ def job_links(job: Job) -> dict[str, str]:
         links["dataset"] = f"/datasets/{job.dataset}"
     if job.version is not None:
         links["version"] = f"/models/{job.model}/versions/{job.version}"
+        links["fit"] = f"{here}/fit"
         links["fit_svg"] = f"{here}/fit.svg"
         links["predict"] = f"/models/{job.model}/predict"
     return links
@@ -108,6 +110,11 @@ def model(summary: ModelSummary) -> ModelResponse:
             "rollback": f"{here}/rollback",
         },
     )
+
+
+def model_in_full(summary: ModelSummary, rollback: int | None) -> ModelInFullResponse:
+    """A model with the version that a rollback would go back to."""
+    return ModelInFullResponse(**model(summary).model_dump(), rollback_version=rollback)
 
 
 def version(record: ModelVersion, active: int | None) -> VersionResponse:

@@ -39,7 +39,7 @@ def params(
     architecture = told.architecture["kind"]
     typer.echo(f"version {told.version} of {told.model}, {architecture}")
     if told.weight is None or told.bias is None:
-        layers = [[name, _shape(values)] for name, values in told.state_dict.items()]
+        layers = [[name, _shape(values)] for name, values in (told.state_dict or {}).items()]
         show_table(("parameter", "shape"), layers)
     else:
         _show_line(told)

@@ -62,6 +62,11 @@ class Registry:
         with self._database.read() as stores:
             return stores.versions.summary(name)
 
+    def before(self, model: str) -> int | None:
+        """The version that `roll_back` would make the active one; None where there is none."""
+        with self._database.read() as stores:
+            return stores.deployments.before(model)
+
     def versions(self, model: str, limit: int, below: int | None) -> list[ModelVersion]:
         """Versions of a model, newest first.
 

@@ -2,6 +2,7 @@
 
 training    TrainRequest
 jobs        JobResponse and its parts
+fit         FitResponse: actual and predicted values
 datasets    UploadQuery, DatasetResponse and its parts
 predict     PredictRequest, PredictResponse
 imports     ImportRequest, ImportQuery: models from elsewhere

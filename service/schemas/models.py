@@ -23,6 +23,13 @@ class ModelResponse(Response):
     links: dict[str, str]
 
 
+class ModelInFullResponse(ModelResponse):
+    """A model, and what a rollback would do to it."""
+
+    rollback_version: int | None
+    """The version that a rollback would make the active one; null where there is none."""
+
+
 class ModelListResponse(Response):
     """A page of models, by name."""
 
@@ -99,7 +106,8 @@ class ParamsResponse(Response):
     """The values of each feature that is text."""
     columns: list[str]
     """What the weights belong to: the features, with one column for each value of a category."""
-    state_dict: dict[str, Any]
+    state_dict: dict[str, Any] | None
+    """Null where the request left it out."""
     units: Literal["raw", "standardized"]
     """Of the state_dict. `raw`: the scaling, if any, is folded in; `standardized`: the architecture
     cannot do that, and its module takes and gives values that the scaling has standardized."""

@@ -10,8 +10,9 @@ from service.entities import ModelVersion
 from service.schemas.models import LeastSquaresResponse, LineResponse, ParamsResponse
 
 
-def params_of(version: ModelVersion, bundle: Bundle) -> ParamsResponse:
-    """What `/params` answers."""
+def params_of(version: ModelVersion, bundle: Bundle, with_state: bool = True) -> ParamsResponse:
+    """What `/params` answers; without the state_dict, which may hold millions of numbers, where it
+    is not wanted."""
     raw = bundle.raw_state()
     line = line_of(bundle.architecture, raw) if bundle.units == "raw" else None
     shown = None if line is None else line_response(line.weight_TF.tolist(), line.bias_T.tolist())
@@ -24,7 +25,7 @@ def params_of(version: ModelVersion, bundle: Bundle) -> ParamsResponse:
         target_names=list(bundle.target_names),
         categories={name: list(words) for name, words in bundle.categories.items()},
         columns=list(bundle.column_names),
-        state_dict={key: values.tolist() for key, values in raw.items()},
+        state_dict={key: values.tolist() for key, values in raw.items()} if with_state else None,
         units=bundle.units,
         weight=None if shown is None else shown.weight,
         bias=None if shown is None else shown.bias,

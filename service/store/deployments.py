@@ -50,15 +50,28 @@ class DeploymentStore:
 
         Versions that were deleted meanwhile are passed over. None where there is nothing below.
         """
+        found = self._earlier(model)
+        if found is None:
+            return None
+        version, generation = found
+        return self._move(model, version, self._below(generation), "rolled_back", now)
+
+    def before(self, model: str) -> int | None:
+        """The version that `roll_back` would go back to."""
+        found = self._earlier(model)
+        return None if found is None else found[0]
+
+    def _earlier(self, model: str) -> tuple[int, int] | None:
+        """The last other version that was active and still exists, and the move that made it so."""
         current = self.get(model)
         if current is None:
             return None
         below = self._below(current.generation)
         while below is not None:
             query = select(deployment_moves.c.version).where(deployment_moves.c.generation == below)
-            version = self._connection.execute(query).scalar_one()
+            version: int = self._connection.execute(query).scalar_one()
             if version != current.version and self._exists(model, version):
-                return self._move(model, version, self._below(below), "rolled_back", now)
+                return version, below
             below = self._below(below)
         return None
 

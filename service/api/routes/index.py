@@ -1,20 +1,30 @@
-"""GET /: where to go from here; GET /docs/errors: what each error code means."""
+"""GET /: the page, or where to go from here; GET /docs/errors: what each error code means."""
 
 from __future__ import annotations
 
 from html import escape
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from starlette.responses import HTMLResponse
 
 from service.api.errors import MEANING, STATUS
+from service.dashboard.negotiation import prefers_html
+from service.dashboard.routes import page_response
 
 router = APIRouter(tags=["index"])
 
 
-@router.get("/", summary="Where to go from here")
-async def index(request: Request) -> dict[str, object]:
-    """Links, and commands to paste."""
+@router.get(
+    "/",
+    response_model=dict[str, object],
+    responses={200: {"content": {"text/html": {}}, "description": "Links, or the page."}},
+    summary="The page; for programs, where to go from here",
+)
+async def index(request: Request, response: Response) -> dict[str, object] | Response:
+    """The page for a browser; for others links, and commands to paste."""
+    if prefers_html(request.headers.get("accept")):
+        return page_response(request, request.app.state.page)
+    response.headers["Vary"] = "Accept"
     here = str(request.base_url).rstrip("/")
     json_header = "-H 'Content-Type: application/json'"
     return {

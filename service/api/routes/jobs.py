@@ -26,7 +26,9 @@ from service.errors import (
     StoreUnavailableError,
     TooManyStreamsError,
 )
+from service.fits import fit_response, load_fit
 from service.pictures import picture_of_curve, picture_of_fit
+from service.schemas.fit import FitResponse
 from service.schemas.jobs import CurvePointResponse, CurveResponse, JobListResponse, JobResponse
 
 router = APIRouter(tags=["jobs"])
@@ -97,8 +99,19 @@ def draw_curve(parts: Parts, job_id: JobId, kind: Literal["svg", "png"]) -> Resp
 def draw_fit(parts: Parts, job_id: JobId, kind: Literal["svg", "png"]) -> Response:
     """Train points in blue, test points in green, predictions in red."""
     job = parts.desk.get(job_id)
-    content = picture_of_fit(parts.registry, parts.inference, parts.datasets, job, kind)
-    return Response(content, media_type=_MEDIA[kind])
+    fit = load_fit(parts.registry, parts.inference, parts.datasets, job)
+    return Response(picture_of_fit(fit, kind), media_type=_MEDIA[kind])
+
+
+@router.get(
+    "/jobs/{job_id}/fit",
+    responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    summary="Predictions beside actual values",
+)
+def get_fit(parts: Parts, job_id: JobId) -> FitResponse:
+    """For at most 1,000 rows of each split, evenly spread; the same rows every time."""
+    job = parts.desk.get(job_id)
+    return fit_response(job, load_fit(parts.registry, parts.inference, parts.datasets, job))
 
 
 @router.get(

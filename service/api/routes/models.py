@@ -15,6 +15,7 @@ from service.api.params import Limit, ModelName, VersionNumber, cursor, page
 from service.api.prefer import wait_seconds
 from service.api.render import deployment as render_deployment
 from service.api.render import model as render_model
+from service.api.render import model_in_full as render_model_in_full
 from service.api.render import version as render_version
 from service.api.routes.train import Prefer
 from service.api.state import AppState, Parts
@@ -22,8 +23,8 @@ from service.api.waiting import wait_for_workers
 from service.entities import DEFAULT_MODEL, Deployment, ModelVersion
 from service.schemas.models import (
     DeploymentResponse,
+    ModelInFullResponse,
     ModelListResponse,
-    ModelResponse,
     ParamsResponse,
     VersionListResponse,
     VersionResponse,
@@ -31,6 +32,10 @@ from service.schemas.models import (
 from service.serving.params import params_of
 
 router = APIRouter()
+
+WithState = Annotated[
+    bool, Query(description="Whether to tell the state_dict, which may hold millions of numbers.")
+]
 
 _NOT_FOUND = problems(HTTPStatus.NOT_FOUND)
 _NOT_FOUND_OR_READY = problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -40,9 +45,9 @@ _CONFLICT = problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 @router.get(
     "/params", responses=_NOT_FOUND_OR_READY, tags=["models"], summary="Parameters of `default`"
 )
-def get_default_params(parts: Parts) -> ParamsResponse:
+def get_default_params(parts: Parts, state_dict: WithState = True) -> ParamsResponse:
     """The parameters of the active version beside the truth and the least-squares optimum."""
-    return _params(parts, parts.registry.active_version(DEFAULT_MODEL))
+    return _params(parts, parts.registry.active_version(DEFAULT_MODEL), state_dict)
 
 
 @router.get(
@@ -51,9 +56,9 @@ def get_default_params(parts: Parts) -> ParamsResponse:
     tags=["models"],
     summary="Parameters of a model",
 )
-def get_params(parts: Parts, model: ModelName) -> ParamsResponse:
+def get_params(parts: Parts, model: ModelName, state_dict: WithState = True) -> ParamsResponse:
     """The parameters of the active version of the model."""
-    return _params(parts, parts.registry.active_version(model))
+    return _params(parts, parts.registry.active_version(model), state_dict)
 
 
 @router.get(
@@ -62,14 +67,16 @@ def get_params(parts: Parts, model: ModelName) -> ParamsResponse:
     tags=["versions"],
     summary="Parameters of a version",
 )
-def get_version_params(parts: Parts, model: ModelName, version: VersionNumber) -> ParamsResponse:
+def get_version_params(
+    parts: Parts, model: ModelName, version: VersionNumber, state_dict: WithState = True
+) -> ParamsResponse:
     """The parameters of that version, active or not."""
-    return _params(parts, parts.registry.version(model, version))
+    return _params(parts, parts.registry.version(model, version), state_dict)
 
 
-def _params(parts: AppState, version: ModelVersion) -> ParamsResponse:
+def _params(parts: AppState, version: ModelVersion, with_state: bool) -> ParamsResponse:
     served = parts.inference.version(version.model, version.number)
-    return params_of(version, served.predictor.bundle)
+    return params_of(version, served.predictor.bundle, with_state)
 
 
 @router.get("/models", responses=problems(), tags=["models"], summary="List models by name")
@@ -85,9 +92,9 @@ def list_models(
 
 
 @router.get("/models/{model}", responses=_NOT_FOUND, tags=["models"], summary="Show a model")
-def get_model(parts: Parts, model: ModelName) -> ModelResponse:
-    """Its active version and how many it has."""
-    return render_model(parts.registry.model(model))
+def get_model(parts: Parts, model: ModelName) -> ModelInFullResponse:
+    """Its active version, the one that a rollback would go back to, and how many it has."""
+    return render_model_in_full(parts.registry.model(model), parts.registry.before(model))
 
 
 @router.get(

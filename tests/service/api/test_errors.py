@@ -16,7 +16,7 @@ import pytest
 import service.api.routes.predict
 import service.api.upload
 import service.datasets.intake
-import service.pictures
+import service.fits
 import service.store.database
 from ml.datasets.profile import Profile
 from ml.predictor import Predictor
@@ -175,7 +175,7 @@ def draw_lost_rows(client: Client, place: Place) -> httpx.Response:
 
 def draw_too_many_rows(client: Client, place: Place) -> httpx.Response:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(service.pictures, "MAX_DATASET_BYTES", 1)
+        patched.setattr(service.fits, "MAX_DATASET_BYTES", 1)
         return client.get(f"/jobs/{train_on_rows(place)}/fit.svg")
 
 
@@ -232,6 +232,9 @@ ERRORS: dict[str, Provoke] = {
     "model_not_found": lambda client, place: client.get("/models/nobody"),
     "version_not_found": lambda client, place: client.get("/models/default/versions/9"),
     "job_not_found": lambda client, place: client.get(UNKNOWN_JOB),
+    "cross_origin": lambda client, place: client.post(
+        "/train", {}, headers={"Sec-Fetch-Site": "cross-site", "Origin": f"http://{SECRET}"}
+    ),
     "method_not_allowed": lambda client, place: client.request("PUT", "/train"),
     "job_finished": cancel_too_late,
     "job_not_finished": draw_too_early,

@@ -34,6 +34,7 @@ def test_a_model_shows_its_active_version_and_how_many_it_has(client: Client, pl
     assert model == {
         "model": "default",
         "active_version": 1,
+        "rollback_version": None,
         "versions": 2,
         "links": {
             "self": "/models/default",
@@ -44,6 +45,29 @@ def test_a_model_shows_its_active_version_and_how_many_it_has(client: Client, pl
             "rollback": "/models/default/rollback",
         },
     }
+
+
+def test_a_model_tells_which_version_a_rollback_would_go_back_to(
+    client: Client, place: Place
+) -> None:
+    for _ in range(3):
+        place.publish()
+    assert client.request("DELETE", "/models/default/versions/2").status_code == 204
+    for expected in (3, 1):
+        assert client.get("/models/default").json()["rollback_version"] == expected
+        assert client.post("/models/default/rollback").json()["version"] == expected
+    assert client.get("/models/default").json()["rollback_version"] is None
+    client.post("/models/default/versions/4/activate")
+    assert client.get("/models/default").json()["rollback_version"] == 1
+    # Lists leave it out: it takes a walk through the history of each model.
+    assert "rollback_version" not in client.get("/models").json()["models"][0]
+
+
+def test_parameters_are_told_without_the_state_dict_where_it_is_not_wanted(client: Client) -> None:
+    for path in ("/params", "/models/default/params", "/models/default/versions/1/params"):
+        whole, rest = (client.get(f"{path}{query}").json() for query in ("", "?state_dict=false"))
+        assert whole["state_dict"]["linear_layer.bias"] == [1.0]
+        assert rest == {**whole, "state_dict": None}
 
 
 def test_versions_are_listed_newest_first_page_by_page(client: Client, place: Place) -> None:

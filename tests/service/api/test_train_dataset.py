@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-import service.pictures
+import service.fits
 from service.errors import DatasetNotFoundError
 from service.jobs.requests import validation_context
 from service.schemas.training import TrainRequest
@@ -482,10 +482,10 @@ def test_the_fit_of_too_many_rows_is_not_drawn(
 ) -> None:
     job = trained(empty_client, coloured(send(empty_client, houses())))
     # 40 rows of 5 columns and a target, four times in float64.
-    monkeypatch.setattr(service.pictures, "MAX_DATASET_BYTES", 40 * 6 * 8 * 4 - 1)
+    monkeypatch.setattr(service.fits, "MAX_DATASET_BYTES", 40 * 6 * 8 * 4 - 1)
     body = check_problem(empty_client.get(job["links"]["fit_svg"]), 409, "picture_too_large")
     assert body["detail"].startswith("the 40 rows of the dataset are too many")
-    monkeypatch.setattr(service.pictures, "MAX_DATASET_BYTES", 40 * 6 * 8 * 4)
+    monkeypatch.setattr(service.fits, "MAX_DATASET_BYTES", 40 * 6 * 8 * 4)
     assert empty_client.get(job["links"]["fit_svg"]).status_code == 200
 
 

@@ -35,6 +35,7 @@ def test_weight_and_bias_have_the_shape_that_the_model_needs(
     shown = params_of(version(), bundle)
     assert (shown.weight, shown.bias) == (weight, bias)
     assert (shown.model, shown.version) == ("default", 3)
+    assert shown.state_dict is not None
     assert shown.state_dict.keys() == bundle.state.keys()
     assert (shown.feature_names, shown.target_names) == (
         list(bundle.feature_names),

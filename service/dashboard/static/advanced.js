@@ -1,0 +1,85 @@
+// The advanced part of the training form. An empty field leaves the choice to the service.
+
+import { h } from "./dom.js";
+import { field, numberIn, numeric, select } from "./fields.js";
+
+const AUTOMATIC = [["", "automatic"]];
+const YES_NO = [...AUTOMATIC, ["true", "yes"], ["false", "no"]];
+
+/** The fields, closed at first. */
+export function advancedPart() {
+  return h("details", { class: "advanced" },
+    h("summary", {}, "Advanced"),
+    h("p", { class: "hint" }, "What is left automatic is chosen to suit the data; the job shows every value."),
+    h("div", { id: "mlp-fields", hidden: true },
+      h("h3", {}, "Neural network"),
+      h("div", { class: "grid-2" },
+        field("/architecture/hidden", "Hidden layers", h("input", { type: "text", name: "hidden", placeholder: "64, 64", autocomplete: "off" })),
+        field("/architecture/activation", "Activation", select("activation", [...AUTOMATIC, ["relu", "ReLU"], ["tanh", "tanh"], ["gelu", "GELU"], ["silu", "SiLU"], ["sigmoid", "sigmoid"]])),
+        field("/architecture/dropout", "Dropout", numeric("dropout", "", { placeholder: "0" })),
+        field("/architecture/batch_norm", "Batch norm", select("batch_norm", YES_NO)))),
+    h("h3", {}, "Training"),
+    h("div", { class: "grid-2" },
+      field("/epochs", "Epochs", numeric("epochs", "", { placeholder: "automatic" })),
+      field("/loss", "Loss", select("loss", [...AUTOMATIC, ["l1", "mean absolute (L1)"], ["mse", "mean squared"], ["huber", "Huber"]])),
+      field("/optimizer/kind", "Optimizer", select("optimizer", [...AUTOMATIC, ["sgd", "SGD"], ["adam", "Adam"], ["adamw", "AdamW"], ["lbfgs", "L-BFGS"]])),
+      field("/optimizer/lr", "Learning rate", numeric("lr", "", { placeholder: "automatic" })),
+      field("/schedule", "Schedule", select("schedule", [...AUTOMATIC, ["constant", "constant"], ["cosine", "cosine"], ["one_cycle", "one cycle"], ["plateau", "on a plateau"]])),
+      field("/batch_size", "Batch size", numeric("batch_size", "", { placeholder: "automatic" })),
+      field("/early_stopping/patience", "Stop early after", numeric("patience", "", { placeholder: "automatic" }), "epochs without a gain"),
+      field("/clip_grad_norm", "Clip gradients at", numeric("clip_grad_norm", "", { placeholder: "not" })),
+      field("/evaluate_every", "Record every", numeric("evaluate_every", "", { placeholder: "automatic" }), "epochs"),
+      field("/seed", "Seed", numeric("seed", "", { placeholder: "42" }))),
+    h("h3", {}, "Rows"),
+    h("div", { class: "grid-2" },
+      field("/split/train", "Share to learn from", numeric("train_share", "", { placeholder: "0.8" })),
+      field("/split/validation", "Share to validate", numeric("validation_share", "", { placeholder: "0" })),
+      field("/split/shuffle", "Shuffle", select("shuffle", YES_NO)),
+      field("/standardize", "Standardize", select("standardize", YES_NO))),
+    h("h3", {}, "Afterwards"),
+    h("div", { class: "grid-2" },
+      field("/promote", "Make it active", select("promote", [["if_better", "if it is better"], ["always", "always"], ["never", "never"]], "if_better")),
+      field("/start_from", "Start from", select("start_from", [["scratch", "scratch"], ["active", "the active one"]], "scratch"))));
+}
+
+/** The member `architecture`; null for the default, a linear model. */
+export function architectureOf(form) {
+  const kind = form.elements.kind.value;
+  if (kind === "linear") return null;
+  const architecture = { kind };
+  if (kind !== "mlp") return architecture;
+  const hidden = form.elements.hidden.value.trim();
+  if (hidden) architecture.hidden = hidden.split(/[\s,;·]+/).filter(Boolean).map((width) => (Number.isFinite(Number(width)) ? Number(width) : width));
+  put(architecture, "activation", form.elements.activation.value || undefined);
+  put(architecture, "dropout", numberIn(form.elements.dropout));
+  put(architecture, "batch_norm", choice(form.elements.batch_norm));
+  return architecture;
+}
+
+/** Every member but `data` and `architecture` that somebody has chosen. */
+export function optionsOf(form) {
+  const { elements } = form;
+  const body = {};
+  for (const name of ["epochs", "batch_size", "clip_grad_norm", "evaluate_every", "seed"]) put(body, name, numberIn(elements[name]));
+  put(body, "loss", elements.loss.value || undefined);
+  put(body, "standardize", choice(elements.standardize));
+  put(body, "optimizer", group({ kind: elements.optimizer.value || undefined, lr: numberIn(elements.lr) }));
+  put(body, "schedule", group({ kind: elements.schedule.value || undefined }));
+  put(body, "early_stopping", group({ patience: numberIn(elements.patience) }));
+  put(body, "split", group({ train: numberIn(elements.train_share), validation: numberIn(elements.validation_share), shuffle: choice(elements.shuffle) }));
+  if (elements.promote.value !== "if_better") body.promote = elements.promote.value;
+  if (elements.start_from.value !== "scratch") body.start_from = elements.start_from.value;
+  return body;
+}
+
+function put(object, name, value) {
+  if (value !== undefined) object[name] = value;
+}
+
+const choice = (input) => (input.value === "" ? undefined : input.value === "true");
+
+/** An object of the members that are set; undefined where none is. */
+function group(members) {
+  const chosen = Object.entries(members).filter(([, value]) => value !== undefined);
+  return chosen.length ? Object.fromEntries(chosen) : undefined;
+}

@@ -1,0 +1,166 @@
+// Learning curves: of one job in the colours of its parts, of several jobs beside each other.
+
+import { canBeLog, Chart, isShort, lineChart, lineData } from "./charts.js";
+import { $, fill, h, table } from "./dom.js";
+import { capital, count, duration, number } from "./format.js";
+import { follow, isKnown, pointsOf, startFollowing } from "./follow.js";
+import { comparedJobs, isActive, jobName, on, set, state } from "./state.js";
+
+const PARTS = ["train", "validation", "test"];
+const DASHES = { train: undefined, validation: [2, 4], test: [7, 4] };
+export const MAX_COMPARED = 4;
+
+let chart = null;
+let frame = 0;
+let hovered = null;
+let drawn = null; // what the chart shows now: {series, data}
+let look = ""; // its lines and scale; with the same ones, only the data are new
+const reached = new Map(); // job id -> epoch, as the stream tells it
+
+export function startCurves(refresh) {
+  chart = new Chart($("curves-chart"));
+  startFollowing({
+    onPoints: schedule,
+    onEnd: refresh,
+    onProgress: (id, epoch) => reached.set(id, epoch),
+  });
+  on(["jobs", "compared", "loaded", "online"], () => {
+    if (!state.loaded) return;
+    follow(comparedJobs());
+    schedule();
+  });
+  $("log-scale").addEventListener("change", draw);
+  $("curves-table").addEventListener("toggle", renderTable);
+}
+
+/** The colour of a job among those that are compared; null where it is not drawn. */
+export function colorOf(job) {
+  const jobs = comparedJobs();
+  const place = jobs.findIndex((other) => other.id === job.id);
+  return place < 0 ? null : jobs.length === 1 ? "train" : `c${place + 1}`;
+}
+
+/** Draw or leave out the curve of a job. */
+export function toggleCompared(id) {
+  const ids = comparedJobs().map((job) => job.id);
+  const others = ids.filter((other) => other !== id);
+  if (others.length < ids.length) set({ compared: others });
+  else set({ compared: [...ids.slice(-MAX_COMPARED + 1), id] });
+}
+
+/** At most once a frame, however many points come. */
+function schedule() {
+  cancelAnimationFrame(frame);
+  frame = requestAnimationFrame(draw);
+}
+
+function draw() {
+  const jobs = comparedJobs();
+  renderProgress(jobs);
+  const withPoints = jobs.filter((job) => pointsOf(job.id).length > 0);
+  const box = $("curves-chart");
+  box.querySelector(".empty")?.remove();
+  if (withPoints.length === 0) {
+    [drawn, look, hovered] = [null, "", null];
+    chart.show(null);
+    fill($("curves-legend"));
+    box.append(emptyState(jobs));
+    renderTable();
+    return;
+  }
+  drawn = prepare(withPoints);
+  const isLog = canBeLog($("log-scale").checked, drawn.data);
+  const next = JSON.stringify([drawn.series, isLog, isShort(drawn.data)]);
+  const onHover = (index) => { hovered = index; renderLegend(); };
+  const build = (element, width, height) => lineChart(element, width, height, { ...drawn, log: isLog, yLabel: "loss", onHover });
+  if (next === look) chart.update(lineData(drawn.data, isLog));
+  else {
+    [look, hovered] = [next, null];
+    chart.show(build);
+  }
+  renderLegend();
+  renderTable();
+}
+
+function prepare(jobs) {
+  const series = [];
+  const tables = [];
+  for (const job of jobs) {
+    const points = pointsOf(job.id);
+    const parts = PARTS.filter((part) => points.some((point) => finite(point[`${part}_loss`])));
+    tables.push([points.map((point) => point.epoch), ...parts.map((part) => points.map((point) => point[`${part}_loss`] ?? null))]);
+    for (const part of parts) {
+      series.push(jobs.length === 1
+        ? { label: capital(part), color: part }
+        : { label: `${capital(jobName(job))}, ${part}`, color: colorOf(job), dash: DASHES[part] });
+    }
+  }
+  return { series, data: uPlot.join(tables) };
+}
+
+const finite = (value) => value !== null && value !== undefined;
+
+/** What the pointer is at, or the last epoch. */
+function renderLegend() {
+  if (!drawn) return;
+  const { data, series } = drawn;
+  const index = hovered ?? data[0].length - 1;
+  const value = (values) => {
+    // Curves that were recorded at other epochs have gaps here: the last one before counts.
+    for (let place = index; place >= 0; place -= 1) if (finite(values[place])) return values[place];
+    return null;
+  };
+  fill($("curves-legend"),
+    h("span", { class: "epoch" }, `Epoch ${data[0][index].toLocaleString("en-GB")}`),
+    series.map((line, place) => h("span", { class: `key line key-${line.color}${line.dash ? " dashed" : ""}` }, `${line.label} `, h("b", {}, number(value(data[place + 1]))))));
+}
+
+function renderProgress(jobs) {
+  const job = jobs.find(isActive) ?? jobs[0];
+  const box = $("curves-progress");
+  if (!job) {
+    fill(box);
+    return;
+  }
+  if (!isActive(job)) {
+    const words = jobs.length > 1 ? `${count(jobs.length, "job")} compared: solid lines are train, dashed ones test` : `${capital(jobName(job))}, ${outcome(job)}`;
+    fill(box, h("p", { class: "hint" }, words));
+    return;
+  }
+  const epoch = Math.max(job.progress.epoch, reached.get(job.id) ?? 0);
+  const share = Math.min(1, epoch / job.progress.epochs);
+  const eta = job.progress.eta_seconds;
+  const words = job.state === "queued" ? "Waiting for its turn" : `Epoch ${epoch.toLocaleString("en-GB")} of ${job.progress.epochs.toLocaleString("en-GB")}${eta === null ? "" : `, ${duration(eta)} left`}`;
+  fill(box,
+    h("progress", { max: "1", value: share, "aria-label": `Progress of ${jobName(job)}` }),
+    h("p", { class: "hint" }, words),
+    h("button", { type: "button", class: "quiet", "data-cancel": job.id }, "Cancel"));
+}
+
+const outcome = (job) => {
+  if (job.state === "succeeded") return job.promotion?.promoted ? "active since its training" : `kept aside (${job.promotion?.reason ?? "as asked"})`;
+  return job.state === "failed" ? `failed: ${job.error?.message ?? "unknown"}` : job.state;
+};
+
+function emptyState(jobs) {
+  if (state.jobs.length === 0) return h("div", { class: "empty" }, h("strong", {}, "No jobs yet"), h("p", {}, "Train the line, and watch both losses fall here."));
+  if (jobs.length === 0) return h("div", { class: "empty" }, h("strong", {}, "No job is ticked"), h("p", {}, "Tick jobs in the list to see their curves."));
+  if (jobs.some(isActive)) return h("div", { class: "empty" }, h("strong", {}, jobs[0].state === "queued" ? "Waiting for its turn" : "Starting"), h("p", {}, "The curve begins with the first epoch."));
+  if (jobs.some((job) => !isKnown(job.id))) return h("div", { class: "empty skeleton" });
+  return h("div", { class: "empty" }, h("strong", {}, "No curve"), h("p", {}, "This job ended before its first epoch."));
+}
+
+function renderTable() {
+  const details = $("curves-table");
+  details.hidden = !drawn;
+  const box = details.querySelector(".scroll");
+  if (!details.open || !drawn) {
+    fill(box);
+    return;
+  }
+  const { data, series } = drawn;
+  const step = Math.ceil(data[0].length / 200);
+  const rows = data[0].map((epoch, index) => [String(epoch), ...data.slice(1).map((values) => number(values[index]))])
+    .filter((row, index) => index % step === 0 || index === data[0].length - 1);
+  fill(box, table("Losses by epoch", ["Epoch", ...series.map((line) => line.label)], rows));
+}

@@ -1,0 +1,126 @@
+// The list of jobs: what each is doing or has come to.
+
+import { get, post, Problem } from "./api.js";
+import { colorOf, toggleCompared } from "./curves.js";
+import { $, announce, fill, h, toast } from "./dom.js";
+import { ago, capital, duration, number } from "./format.js";
+import { comparedJobs, isActive, jobName, on, set, state } from "./state.js";
+
+const STATES = { queued: "Waiting", running: "Running", succeeded: "Done", failed: "Failed", cancelled: "Cancelled" };
+
+const rows = new Map(); // id -> the row on screen, so that focus stays where it is
+const told = new Map(); // id -> what was last said aloud
+let refresh = () => {};
+
+export function startJobs(refreshAll) {
+  refresh = refreshAll;
+  on(["jobs", "compared", "loaded", "moreJobs", "model"], render);
+  document.addEventListener("click", (event) => {
+    const id = event.target.closest?.("[data-cancel]")?.dataset.cancel;
+    if (id) cancel(id);
+  });
+  $("jobs-more").addEventListener("click", more);
+  setInterval(() => { if (!document.hidden) render(); }, 20_000);
+}
+
+function render() {
+  if (!state.loaded) return;
+  const list = $("jobs-list");
+  list.classList.remove("loading");
+  $("jobs-more").hidden = state.moreJobs === null;
+  if (state.jobs.length === 0) {
+    rows.clear();
+    fill(list, h("li", { class: "empty" }, h("strong", {}, "No jobs yet"), h("p", {}, "Train the line: press Train, and the job appears here.")));
+    return;
+  }
+  const ids = state.jobs.map((job) => job.id);
+  for (const [id, row] of rows) {
+    if (!ids.includes(id)) {
+      row.element.remove();
+      rows.delete(id);
+    }
+  }
+  list.querySelector(".empty")?.remove();
+  state.jobs.forEach((job, place) => {
+    const row = rows.get(job.id) ?? makeRow(job);
+    if (list.children[place] !== row.element) list.insertBefore(row.element, list.children[place] ?? null);
+    update(row, job);
+    tell(job);
+  });
+}
+
+function makeRow(job) {
+  const tick = h("input", { type: "checkbox", onchange: () => toggleCompared(job.id) });
+  const swatch = h("span", { class: "swatch" });
+  const title = h("span", { class: "row-title" });
+  const badge = h("span", { class: "badge" });
+  const when = h("span", { class: "when" });
+  const detail = h("p", { class: "row-detail" });
+  const progress = h("progress", { max: "1", value: 0 });
+  const cancelButton = h("button", { type: "button", class: "quiet", "data-cancel": job.id }, "Cancel");
+  const element = h("li", { class: "row" },
+    h("label", { class: "tick" }, tick, swatch, h("span", { class: "sr-only" }, `Draw the curve of job ${job.id.slice(0, 6)}`)),
+    h("div", { class: "row-main" }, h("p", { class: "row-head" }, title, badge, when), progress, detail),
+    cancelButton);
+  const row = { element, tick, swatch, title, badge, when, detail, progress, cancelButton };
+  rows.set(job.id, row);
+  return row;
+}
+
+function update(row, job) {
+  const color = colorOf(job);
+  row.tick.checked = color !== null;
+  row.swatch.className = `swatch${color ? ` key-${color}` : ""}`;
+  setText(row.title, capital(jobName(job)));
+  setText(row.badge, STATES[job.state]);
+  row.badge.className = `badge is-${job.state}`;
+  setText(row.when, ago(job.created_at));
+  setText(row.detail, detailOf(job));
+  row.progress.hidden = job.state !== "running";
+  row.progress.value = job.progress.fraction;
+  row.progress.setAttribute("aria-label", `Progress of ${jobName(job)}`);
+  row.cancelButton.hidden = !isActive(job);
+  row.cancelButton.setAttribute("aria-label", `Cancel ${jobName(job)}`);
+}
+
+const setText = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+
+function detailOf(job) {
+  const { epoch, epochs, eta_seconds: eta } = job.progress;
+  if (job.state === "queued") return job.attempt > 0 ? "waiting to be taken up again" : "waiting for its turn";
+  if (job.state === "running") {
+    const again = job.attempt > 1 ? `, attempt ${job.attempt}` : "";
+    return `epoch ${epoch.toLocaleString("en-GB")} of ${epochs.toLocaleString("en-GB")}${eta === null ? "" : `, ${duration(eta)} left`}${again}`;
+  }
+  if (job.state === "failed") return job.error?.message ?? "failed";
+  if (job.state === "cancelled") return `after epoch ${epoch.toLocaleString("en-GB")} of ${epochs.toLocaleString("en-GB")}`;
+  const { metrics, promotion } = job;
+  const loss = metrics?.test_loss ?? metrics?.train_loss;
+  const end = promotion?.promoted ? "made active" : `kept aside (${promotion?.reason ?? "as asked"})`;
+  return `${metrics?.test_loss === undefined ? "train" : "test"} loss ${number(loss, 3)} · ${end}`;
+}
+
+/** Say aloud when a job begins, passes a quarter, ends. */
+function tell(job) {
+  const quarter = job.state === "running" ? Math.floor(job.progress.fraction * 4) * 25 : 0;
+  const words = job.state === "running" && quarter > 0 ? `${quarter} percent of the training done` : `${STATES[job.state]}: ${jobName(job)}. ${isActive(job) ? "" : detailOf(job)}`;
+  const before = told.get(job.id);
+  told.set(job.id, words);
+  if (before !== undefined ? before !== words : isActive(job)) announce(words);
+}
+
+async function cancel(id) {
+  try {
+    await post(`jobs/${id}/cancel`);
+    toast("Cancelled: what serves keeps serving.");
+  } catch (error) {
+    toast(error instanceof Problem ? error.message : "The service does not answer.", true);
+  }
+  refresh();
+}
+
+async function more() {
+  const found = await get(`jobs?model=${encodeURIComponent(state.model)}&limit=20&after=${state.moreJobs}`);
+  const known = new Set(state.jobs.map((job) => job.id));
+  set({ jobs: [...state.jobs, ...found.jobs.filter((job) => !known.has(job.id))], moreJobs: found.next, compared: state.compared ?? comparedJobs().map((job) => job.id) });
+}

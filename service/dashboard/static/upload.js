@@ -1,0 +1,121 @@
+// Training on a file: send it, or take one that was sent before, and choose its columns.
+
+import { get, getIfThere, Problem, upload } from "./api.js";
+import { $, announce, fill, h } from "./dom.js";
+import { count, number, whole } from "./format.js";
+
+const TYPES = { csv: "text/csv", txt: "text/csv", tsv: "text/csv", ndjson: "application/x-ndjson", jsonl: "application/x-ndjson", parquet: "application/vnd.apache.parquet" };
+const FEW_CATEGORIES = 30;
+
+/** The part of the form for files; `data()` is what to train on, null before a file is chosen. */
+export function filePart(onChange) {
+  let dataset = null;
+  const input = h("input", { type: "file", id: "file", class: "sr-only", accept: ".csv,.tsv,.txt,.ndjson,.jsonl,.parquet", onchange: () => input.files[0] && send(input.files[0]) });
+  const status = h("p", { class: "hint", role: "status" });
+  const error = h("p", { class: "error" });
+  const drop = h("div", { class: "drop" },
+    input,
+    h("label", { for: "file", class: "button" }, "Choose a file"),
+    h("p", { class: "hint" }, "or drop one here: CSV with a header, Parquet, or JSON lines"));
+  const earlier = h("select", { "aria-label": "A file sent before", onchange: () => earlier.value && choose(earlier.value) });
+  const columns = h("div", { class: "columns" });
+  const element = h("div", { class: "stack", "data-pointer": "/data" }, drop, earlier, status, error, columns);
+
+  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    if (event.dataTransfer.files[0]) send(event.dataTransfer.files[0]);
+  });
+
+  async function list() {
+    const { datasets } = await get("datasets?limit=50").catch(() => ({ datasets: [] }));
+    earlier.hidden = datasets.length === 0;
+    fill(earlier, h("option", { value: "" }, "… or take one that was sent before"),
+      datasets.map((known) => h("option", { value: known.id }, `${known.name ?? known.id.slice(0, 8)} (${count(known.rows, "row")})`)));
+    earlier.value = dataset?.id ?? "";
+  }
+
+  async function send(file) {
+    fill(error);
+    const type = TYPES[file.name.split(".").pop().toLowerCase()] ?? "text/csv";
+    try {
+      status.textContent = `Sending ${file.name} …`;
+      show(await upload(file, type, (share) => { status.textContent = share < 1 ? `Sending ${file.name}: ${Math.round(share * 100)} %` : `Reading ${file.name} …`; }));
+      await list();
+    } catch (problem) {
+      status.textContent = "";
+      const words = problem instanceof Problem && problem.faults.length ? problem.faults.map((fault) => [fault.line && `line ${fault.line}`, fault.column && `column ${fault.column}`].filter(Boolean).join(", ") + `: ${fault.detail}`) : [problem.message];
+      fill(error, words.map((line) => h("span", {}, line.replace(/^: /, ""))));
+      announce(words.join(" "));
+    }
+    input.value = "";
+  }
+
+  async function choose(id) {
+    fill(error);
+    show(await get(`datasets/${id}`));
+  }
+
+  /** Begin with a dataset as it was trained on before; with nothing where it is gone. */
+  async function take({ dataset: id, features, target }) {
+    const found = await getIfThere(`datasets/${id}`).catch(() => null);
+    if (!found) return;
+    show(found);
+    for (const box of columns.querySelectorAll("[name=feature]")) box.checked = features.includes(box.value);
+    for (const radio of columns.querySelectorAll("[name=target]")) radio.checked = radio.value === [target].flat()[0];
+  }
+
+  function show(found) {
+    dataset = found;
+    status.textContent = `${found.name ?? "The file"}: ${count(found.rows, "row")}, ${count(found.columns.length, "column")}. Choose what to predict, and from what.`;
+    renderColumns();
+    onChange();
+  }
+
+  function renderColumns() {
+    const numbers = dataset.columns.filter((column) => isNumeric(column));
+    const target = numbers.at(-1)?.name;
+    const rows = dataset.columns.map((column) => {
+      const usable = isNumeric(column) || (column.type === "text" && column.categories !== null);
+      const wanted = isNumeric(column) ? column.name !== target : usable && column.categories.length <= FEW_CATEGORIES && column.distinct < dataset.rows;
+      return h("tr", { "data-column": column.name },
+        h("th", { scope: "row", title: column.name }, column.name, h("small", {}, figures(column))),
+        h("td", {}, h("input", { type: "checkbox", name: "feature", value: column.name, checked: wanted, disabled: !usable, "aria-label": `Predict from ${column.name}`, onchange: onChange })),
+        h("td", {}, h("input", { type: "radio", name: "target", value: column.name, checked: column.name === target, disabled: !isNumeric(column), "aria-label": `Predict ${column.name}`, onchange: () => chooseTarget(column.name) })));
+    });
+    const missing = dataset.columns.some((column) => column.nulls > 0);
+    fill(columns,
+      h("div", { class: "scroll columns-scroll", tabindex: "0", role: "region", "aria-label": "Columns" },
+        h("table", { class: "numbers" },
+          h("thead", {}, h("tr", {}, ["Column", "From", "Predict"].map((head) => h("th", { scope: "col" }, head)))),
+          h("tbody", {}, rows))),
+      missing && h("label", { class: "check-line" }, h("input", { type: "checkbox", name: "drop", checked: true, onchange: onChange }), " Leave out rows with a missing cell"));
+  }
+
+  function chooseTarget(name) {
+    for (const box of columns.querySelectorAll("[name=feature]")) if (box.value === name) box.checked = false;
+    onChange();
+  }
+
+  function data() {
+    if (!dataset) return null;
+    const chosen = [...columns.querySelectorAll("[name=feature]:checked")].map((box) => box.value);
+    const target = columns.querySelector("[name=target]:checked")?.value;
+    const categories = dataset.columns.filter((column) => column.type === "text" && chosen.includes(column.name)).map((column) => column.name);
+    const asked = { source: "dataset", dataset: dataset.id, features: chosen.filter((name) => name !== target), target: target ?? "" };
+    if (categories.length) asked.categories = categories;
+    if (columns.querySelector("[name=drop]")?.checked) asked.missing = "drop";
+    return asked;
+  }
+
+  return { element, data, list, take, rows: () => dataset?.rows ?? 0 };
+}
+
+const isNumeric = (column) => ["number", "integer", "boolean"].includes(column.type);
+
+function figures(column) {
+  const range = isNumeric(column) && typeof column.min === "number" ? `${number(column.min)} to ${number(column.max)}` : `${column.type}, ${whole(column.distinct)} different`;
+  return column.nulls > 0 ? `${range}, ${whole(column.nulls)} missing` : range;
+}
