@@ -129,6 +129,15 @@ def artifact_id(files: Mapping[str, bytes]) -> str:
     return hashlib.sha256(files[MANIFEST]).hexdigest()
 
 
+def is_intact(files: Mapping[str, bytes], expected_id: str) -> bool:
+    """Whether these are, bit by bit, the files of an artifact that `decode` has taken before: what
+    it then made of them is what it would make of them now."""
+    if not {MANIFEST, WEIGHTS} <= set(files) or artifact_id(files) != expected_id:
+        return False
+    wanted = json.loads(files[MANIFEST])["files"][WEIGHTS]["sha256"]
+    return bool(hashlib.sha256(files[WEIGHTS]).hexdigest() == wanted)
+
+
 def decode(files: Mapping[str, bytes], expected_id: str | None = None) -> Bundle:
     """The bundle of an artifact, after every check that needs no running of it.
 

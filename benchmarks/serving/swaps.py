@@ -6,7 +6,7 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +28,9 @@ WORKERS = 2
 RATE = 500
 CONNECTIONS = 4
 SECONDS = 8.0
-SWAPS = 20
-"""In each round, so that five rounds see a hundred: nearly three a second."""
+SELDOM, OFTEN = 20, 100
+"""Swaps in each round: nearly three a second, of which five rounds see a hundred, and fourteen.
+Each loads its version, as the one that is swapped out is let go."""
 
 LONG_JOB = {
     "data": {"source": "line", "step": 0.0005},
@@ -38,15 +39,18 @@ LONG_JOB = {
     "evaluate_every": 1_000,
     "promote": "never",
 }
-IDLE, TRAINING, SWAPPING = "idle", "a training runs", f"{SWAPS} swaps a round"
+IDLE, TRAINING = "idle", "a training runs"
+SWAPPING, ASKING = f"{SELDOM} swaps a round", f"{OFTEN} other requests a round"
+SWAPPING_OFTEN = f"{OFTEN} swaps a round"
 
 
 @dataclass
 class Segment:
-    """What the client saw; `swapped` is when versions were swapped, of the same clock."""
+    """What the client saw; `happened` is when the things were done that happened meanwhile, of the
+    same clock."""
 
     outcome: Outcome
-    swapped: list[float] = field(default_factory=list)
+    happened: list[float] = field(default_factory=list)
 
     def percentile(self, percent: float) -> float:
         """Microseconds."""
@@ -65,7 +69,8 @@ def swaps(rounds: int, picture: Path | None) -> dict[str, dict[str, dict[str, fl
 
 
 def _swaps(rounds: int, first: bool, picture: Path | None) -> dict[str, dict[str, float]]:
-    found: dict[str, list[Segment]] = {IDLE: [], TRAINING: [], SWAPPING: []}
+    names = (IDLE, TRAINING, SWAPPING, ASKING, SWAPPING_OFTEN)
+    found: dict[str, list[Segment]] = {name: [] for name in names}
     with fresh_folder() as folder, refit(Path(folder), WORKERS) as server:
         versions = [1, _second_version(server)]
         if first:
@@ -75,7 +80,11 @@ def _swaps(rounds: int, first: bool, picture: Path | None) -> dict[str, dict[str
             found[IDLE].append(Segment(_client(server)))
             with _long_training(server):
                 found[TRAINING].append(Segment(_client(server)))
-            found[SWAPPING].append(_through_swaps(server, versions))
+            swap, ask = _swapper(server, versions), _asker(server)
+            found[SWAPPING].append(_meanwhile(server, swap, SELDOM))
+            # What any request of the ordinary road costs those of the plain one.
+            found[ASKING].append(_meanwhile(server, ask, OFTEN))
+            found[SWAPPING_OFTEN].append(_meanwhile(server, swap, OFTEN))
     result = {name: _figures(segments, found[IDLE]) for name, segments in found.items()}
     print(
         f"{RATE} requests/s over {CONNECTIONS} connections, {WORKERS} web workers, "
@@ -91,7 +100,8 @@ def _swaps(rounds: int, first: bool, picture: Path | None) -> dict[str, dict[str
         )
     print(flush=True)
     if picture is not None:
-        draw({name: (each[-1].outcome, each[-1].swapped) for name, each in found.items()}, picture)
+        drawn = {name: found[name][-1] for name in (IDLE, TRAINING, SWAPPING_OFTEN)}
+        draw({name: (each.outcome, each.happened) for name, each in drawn.items()}, picture)
     return result
 
 
@@ -143,7 +153,27 @@ def _long_training(server: Server) -> Iterator[None]:
     wait_until({"cancelled"})
 
 
-def _through_swaps(server: Server, versions: list[int]) -> Segment:
+def _swapper(server: Server, versions: list[int]) -> Callable[[int], None]:
+    def swap(number: int) -> None:
+        path = f"/models/default/versions/{versions[number % 2]}/activate"
+        status, answer = server.post(path, b"", Prefer="wait=10")
+        seen = json.loads(answer)
+        assert status == 200, answer
+        assert seen["acknowledged"] == seen["workers"] == WORKERS, answer
+
+    return swap
+
+
+def _asker(server: Server) -> Callable[[int], None]:
+    def ask(number: int) -> None:
+        status, answer = server.get("/models/default")
+        assert status == 200, answer
+
+    return ask
+
+
+def _meanwhile(server: Server, do: Callable[[int], None], times: int) -> Segment:
+    """What the client sees while something is done so many times, evenly spread."""
     segment = Segment(Outcome(0.0))
 
     def ask() -> None:
@@ -152,16 +182,12 @@ def _through_swaps(server: Server, versions: list[int]) -> Segment:
     client = threading.Thread(target=ask)
     began = time.monotonic()
     client.start()
-    for number in range(SWAPS):
+    for number in range(times):
         # The client takes its first moment to start.
-        due = began + 0.5 + number * (SECONDS - 1) / SWAPS
+        due = began + 0.5 + number * (SECONDS - 1) / times
         time.sleep(max(0.0, due - time.monotonic()))
-        path = f"/models/default/versions/{versions[number % 2]}/activate"
-        status, answer = server.post(path, b"", Prefer="wait=10")
-        seen = json.loads(answer)
-        assert status == 200, answer
-        assert seen["acknowledged"] == seen["workers"] == WORKERS, answer
-        segment.swapped.append(time.monotonic())
+        do(number)
+        segment.happened.append(time.monotonic())
     client.join()
-    assert segment.swapped[-1] < segment.outcome.start + SECONDS + 1, "the swaps took too long"
+    assert segment.happened[-1] < segment.outcome.start + SECONDS + 1, "it took too long"
     return segment

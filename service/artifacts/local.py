@@ -8,8 +8,9 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from ml.artifact import Bundle, artifact_id, decode, encode
+from ml.artifact import Bundle, artifact_id, decode, encode, is_intact
 from ml.errors import CorruptArtifactError, MissingArtifactError
 from service.durable import make_folder, sync, write_durably
 
@@ -21,6 +22,10 @@ class LocalArtifacts:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        # A version that is made active is shown to load, then loaded; what comes back is still
+        # there. All of its bytes are verified each time, but read into tensors once.
+        self._known: WeakValueDictionary[str, Bundle] = WeakValueDictionary()
+        self._latest: Bundle | None = None
 
     def publish(self, bundle: Bundle) -> str:
         """Write the artifact and return its id; the same bundle again changes nothing.
@@ -63,7 +68,11 @@ class LocalArtifacts:
             files = {path.name: path.read_bytes() for path in folder.iterdir()}
         except OSError as error:
             raise CorruptArtifactError(f"artifact {name} cannot be read: {error}") from error
-        return decode(files, expected_id=name)
+        bundle = self._known.get(name)
+        if bundle is None or not is_intact(files, name):
+            bundle = decode(files, expected_id=name)
+        self._known[name] = self._latest = bundle
+        return bundle
 
     def older_than(self, seconds: float) -> list[str]:
         """Names of artifacts, and of what a crash left unfinished, last published so long ago."""

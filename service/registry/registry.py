@@ -131,15 +131,16 @@ class Registry:
             ModelNotFoundError, VersionNotFoundError: there is none.
             VersionUnloadableError: its files are missing or damaged; nothing was moved.
         """
-        self._require_loadable(self.version(model, number))
+        with self._database.read() as stores:
+            artifact = stores.versions.artifact(model, number)
+        self._require_loadable(model, number, artifact)
         with self._database.write() as stores:
-            stores.versions.get(model, number)
+            stores.versions.artifact(model, number)
             current = stores.deployments.get(model)
-            if current is None or current.version != number:
-                stores.deployments.move(model, number, "activated", datetime.now(UTC))
-                current = stores.deployments.get(model)
-            assert current is not None
-            return current
+            if current is not None and current.version == number:
+                return current
+            generation = stores.deployments.move(model, number, "activated", datetime.now(UTC))
+            return Deployment(model, number, generation, artifact)
 
     def roll_back(self, model: str) -> Deployment:
         """Make the version active that was active before.
@@ -156,7 +157,7 @@ class Registry:
             moved = stores.deployments.get(model)
             assert moved is not None
             # Raising in here undoes the move.
-            self._require_loadable(stores.versions.get(model, moved.version))
+            self._require_loadable(model, moved.version, moved.artifact)
             return moved
 
     def delete(self, model: str, number: int) -> None:
@@ -183,9 +184,9 @@ class Registry:
         done = sum(worker.generation >= generation for worker in workers)
         return Acknowledgement(len(workers), done, failures)
 
-    def _require_loadable(self, version: ModelVersion) -> None:
+    def _require_loadable(self, model: str, number: int, artifact: str) -> None:
         try:
-            self._artifacts.load(version.artifact)
+            self._artifacts.load(artifact)
         except ArtifactError as error:
-            message = f"version {version.number} of model {version.model} cannot be loaded: {error}"
+            message = f"version {number} of model {model} cannot be loaded: {error}"
             raise VersionUnloadableError(message) from error

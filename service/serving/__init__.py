@@ -2,6 +2,7 @@
 
 pool        the predictors loaded in this process
 rollout     brings new active versions into the pool, and says so
+bell        wakes coroutines that wait for rows to change
 params      parameters in raw units, beside the truth
 rows        the rows of a request: JSON or CSV, numbers and categories
 tensors     tensors of the Open Inference Protocol: what a model takes, what a request holds

@@ -15,8 +15,10 @@ from ml.predictor import Predictor
 from service.artifacts.local import LocalArtifacts
 from service.entities import Deployment, Worker
 from service.errors import StoreUnavailableError
+from service.serving.bell import Bell
 from service.serving.pool import Pool, Served
 from service.store.database import Database
+from service.store.watch import Stamp
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +29,15 @@ counts on three chances."""
 RETRY_SECONDS = 5.0
 """Wait before a version that could not be loaded is tried again."""
 
+LISTENED_SECONDS = 0.03
+"""Longest time between two turns while somebody waits for rows to change."""
+
 
 class Rollout:
-    """Turn the crank with `step`; `start` turns it in a thread of its own."""
+    """Turn the crank with `step`; `start` turns it in a thread of its own.
+
+    Its `bell` rings when rows may have changed, whoever wrote them.
+    """
 
     def __init__(
         self,
@@ -41,12 +49,17 @@ class Rollout:
         slot: int,
         pid: int,
     ) -> None:
+        self.bell = Bell()
+        self.acknowledged = -1
+        """The generation that the rows say this process serves; -1 before there is one."""
         self._database = database
+        self._watch = database.watch()
         self._artifacts = artifacts
         self._pool = pool
         self._device = device
         self._node, self._slot, self._pid = node, slot, pid
         self._generation = -1
+        self._stamp: Stamp | None = None
         self._failures: dict[str, str] = {}
         self._retry_at = 0.0
         self._announce_at = 0.0
@@ -70,19 +83,29 @@ class Rollout:
             self._store_is_away = False
 
     def _look(self, now: float) -> None:
-        with self._database.read() as stores:
-            newest = stores.deployments.newest_generation()
-            retry = bool(self._failures) and now >= self._retry_at
-            fresh = newest != self._generation or retry
-            deployments = stores.deployments.list_all() if fresh else []
-        for deployment in deployments:
-            self._bring_in(deployment, now)
-        if fresh:
-            self._generation = newest
-            # Until it is written, every turn tries to.
-            self._announce_at = now
+        # Of before the rows are read: what is written meanwhile makes the next turn read again.
+        stamp = self._watch.stamp()
+        is_new = stamp is None or stamp != self._stamp
+        retry = bool(self._failures) and now >= self._retry_at
+        if is_new:
+            self.bell.ring()
+        if is_new or retry:
+            newest = self._watch.newest_generation()
+            if newest != self._generation or retry:
+                self._follow(newest, now)
+            self._stamp = stamp
         if now >= self._announce_at:
             self._announce(now)
+
+    def _follow(self, newest: int, now: float) -> None:
+        with self._database.read() as stores:
+            # Younger than `newest`, perhaps: then the next turn finds no more to do than to say so.
+            deployments = stores.deployments.list_all()
+        for deployment in deployments:
+            self._bring_in(deployment, now)
+        self._generation = newest
+        # Until it is written, every turn tries to.
+        self._announce_at = now
 
     def _bring_in(self, deployment: Deployment, now: float) -> None:
         model, current = deployment.model, self._pool.active(deployment.model)
@@ -127,13 +150,15 @@ class Rollout:
         )
         with self._database.write(beside_others=True) as stores:
             stores.workers.announce(worker)
+        self.acknowledged = worker.generation
         self._announce_at = now + ANNOUNCE_SECONDS
 
     def start(self, every_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Turn the crank in a daemon thread until `stop`."""
 
         def turn() -> None:
-            while not self._stop.wait(every_seconds):
+            listened = min(every_seconds, LISTENED_SECONDS)
+            while not self._stop.wait(listened if self.bell.is_heard else every_seconds):
                 try:
                     self.step(clock())
                 except Exception:
@@ -148,6 +173,7 @@ class Rollout:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=2)
+        self._watch.close()
         try:
             with self._database.write() as stores:
                 stores.workers.forget(self._node, self._slot, self._pid)

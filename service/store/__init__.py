@@ -2,6 +2,7 @@
 
 tables        the schema
 database      engine, transactions, pragmas
+watch         what a loop asks at every turn
 patience      how long a Postgres that stands still is waited for
 jobs          JobStore: jobs and their events
 job_rows      their rows as records

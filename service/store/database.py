@@ -22,6 +22,7 @@ from service.store.jobs import JobStore
 from service.store.keys import KeyStore
 from service.store.patience import limit_silence
 from service.store.versions import VersionStore
+from service.store.watch import Watch
 from service.store.workers import WorkerStore
 
 BUSY_SECONDS = 10
@@ -119,6 +120,10 @@ class Database:
             if error.connection_invalidated or type(error) is DatabaseError:
                 raise StoreUnavailableError("the database went away; try again") from error
             raise
+
+    def watch(self) -> Watch:
+        """What tells a loop cheaply whether there is anything new; close it before this."""
+        return Watch(self._engine)
 
     def wait(self, give_up: Callable[[], bool]) -> None:
         """Wait until the database answers.

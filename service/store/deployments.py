@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from service.entities import Deployment, MoveKind
 from service.store.tables import deployment_moves, deployments, versions
@@ -18,6 +18,21 @@ _SELECT = select(
     (deployments.c.model == versions.c.model) & (deployments.c.version == versions.c.number),
 )
 
+# A swap runs these beside predictions, which wait while a statement is put together: so once.
+NEWEST_GENERATION = select(func.max(deployment_moves.c.generation))
+_GET = _SELECT.where(deployments.c.model == bindparam("model"))
+_ADD_MOVE = (
+    insert(deployment_moves)
+    .values({name: bindparam(name) for name in ("model", "version", "below", "kind", "at")})
+    .returning(deployment_moves.c.generation)
+)
+_ACTIVE = select(deployments.c.generation).where(deployments.c.model == bindparam("model"))
+_POINT = (
+    update(deployments)
+    .where(deployments.c.model == bindparam("of_model"))
+    .values(version=bindparam("version"), generation=bindparam("generation"))
+)
+
 
 class DeploymentStore:
     """Rows of deployments in one transaction."""
@@ -27,12 +42,11 @@ class DeploymentStore:
 
     def newest_generation(self) -> int:
         """The generation of the latest move of any model; 0 before the first."""
-        newest = select(func.max(deployment_moves.c.generation))
-        return self._connection.execute(newest).scalar_one() or 0
+        return self._connection.execute(NEWEST_GENERATION).scalar_one() or 0
 
     def get(self, model: str) -> Deployment | None:
         """The active version of a model; None where it has none."""
-        row = self._connection.execute(_SELECT.where(deployments.c.model == model)).one_or_none()
+        row = self._connection.execute(_GET, {"model": model}).one_or_none()
         return None if row is None else _deployment(row)
 
     def list_all(self) -> list[Deployment]:
@@ -41,8 +55,7 @@ class DeploymentStore:
 
     def move(self, model: str, version: int, kind: MoveKind, now: datetime) -> int:
         """Make ``version`` the active one, on top of what was; the new generation."""
-        current = self.get(model)
-        below = None if current is None else current.generation
+        below = self._connection.execute(_ACTIVE, {"model": model}).scalar_one_or_none()
         return self._move(model, version, below, kind, now)
 
     def roll_back(self, model: str, now: datetime) -> int | None:
@@ -90,11 +103,11 @@ class DeploymentStore:
         self, model: str, version: int, below: int | None, kind: MoveKind, now: datetime
     ) -> int:
         values = {"model": model, "version": version, "below": below, "kind": kind, "at": now}
-        added = insert(deployment_moves).values(values).returning(deployment_moves.c.generation)
-        generation: int = self._connection.execute(added).scalar_one()
-        self._connection.execute(delete(deployments).where(deployments.c.model == model))
-        pointer = {"model": model, "version": version, "generation": generation}
-        self._connection.execute(insert(deployments).values(pointer))
+        generation: int = self._connection.execute(_ADD_MOVE, values).scalar_one()
+        pointer = {"version": version, "generation": generation}
+        moved = self._connection.execute(_POINT, {**pointer, "of_model": model})
+        if moved.rowcount == 0:
+            self._connection.execute(insert(deployments), {**pointer, "model": model})
         return generation
 
 

@@ -6,11 +6,16 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from service.entities import ListedVersion, ModelSummary, ModelVersion, NewVersion, Origin
 from service.errors import ModelNotFoundError, VersionNotFoundError
 from service.store.tables import deployments, models, versions
+
+# A swap runs this beside predictions, which wait while a statement is put together: so once.
+_ARTIFACT = select(versions.c.artifact).where(
+    versions.c.model == bindparam("model"), versions.c.number == bindparam("number")
+)
 
 
 class VersionStore:
@@ -46,8 +51,7 @@ class VersionStore:
         query = select(versions).where(versions.c.model == model, versions.c.number == number)
         row = self._connection.execute(query).one_or_none()
         if row is None:
-            self.require_model(model)
-            raise VersionNotFoundError(f"model {model} has no version {number}")
+            raise self._not_found(model, number)
         return _version(row)
 
     def find(self, model: str, artifact: str) -> ModelVersion | None:
@@ -56,6 +60,18 @@ class VersionStore:
         newest = query.order_by(versions.c.number.desc()).limit(1)
         row = self._connection.execute(newest).one_or_none()
         return None if row is None else _version(row)
+
+    def artifact(self, model: str, number: int) -> str:
+        """The artifact of the version of that number; errors as for `get`."""
+        values = {"model": model, "number": number}
+        artifact: str | None = self._connection.execute(_ARTIFACT, values).scalar_one_or_none()
+        if artifact is None:
+            raise self._not_found(model, number)
+        return artifact
+
+    def _not_found(self, model: str, number: int) -> VersionNotFoundError:
+        self.require_model(model)
+        return VersionNotFoundError(f"model {model} has no version {number}")
 
     def require_model(self, model: str) -> None:
         """Check that a model exists.

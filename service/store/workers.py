@@ -5,10 +5,23 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from service.entities import Worker
 from service.store.tables import workers
+
+# A swap runs these beside predictions, which wait while a statement is put together: so once.
+_ANNOUNCED = ("pid", "generation", "failure", "seen_at", "loaded")
+_ANNOUNCE = (
+    update(workers)
+    .where(workers.c.node == bindparam("of_node"), workers.c.slot == bindparam("of_slot"))
+    .values({name: bindparam(name) for name in _ANNOUNCED})
+)
+_LIVE = (
+    select(workers)
+    .where(workers.c.seen_at >= bindparam("since"))
+    .order_by(workers.c.node, workers.c.slot)
+)
 
 
 class WorkerStore:
@@ -19,7 +32,6 @@ class WorkerStore:
 
     def announce(self, worker: Worker) -> None:
         """Write how a worker is, in the place of who had its slot before."""
-        place = and_(workers.c.node == worker.node, workers.c.slot == worker.slot)
         values: dict[str, Any] = {
             "pid": worker.pid,
             "generation": worker.generation,
@@ -27,14 +39,14 @@ class WorkerStore:
             "seen_at": worker.seen_at,
             "loaded": list(worker.loaded),
         }
-        if self._connection.execute(update(workers).where(place).values(values)).rowcount == 0:
-            values |= {"node": worker.node, "slot": worker.slot}
-            self._connection.execute(insert(workers).values(values))
+        place = {"of_node": worker.node, "of_slot": worker.slot}
+        if self._connection.execute(_ANNOUNCE, values | place).rowcount == 0:
+            place = {"node": worker.node, "slot": worker.slot}
+            self._connection.execute(insert(workers), values | place)
 
     def live(self, since: datetime) -> list[Worker]:
         """Workers that have announced themselves since then."""
-        query = select(workers).where(workers.c.seen_at >= since)
-        rows = self._connection.execute(query.order_by(workers.c.node, workers.c.slot))
+        rows = self._connection.execute(_LIVE, {"since": since})
         return [Worker(**{**row._mapping, "loaded": tuple(row.loaded or ())}) for row in rows]
 
     def forget(self, node: str, slot: int, pid: int) -> None:

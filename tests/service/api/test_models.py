@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +14,7 @@ from safetensors.torch import load as safetensors_load
 
 from ml.data.scaling import Scaling
 from service.entities import Worker
+from service.serving.bell import Bell
 from tests.service.api.driving import Client, check_problem
 from tests.service.api.test_jobs import walk
 from tests.service.making import Place, line, mlp
@@ -236,6 +239,33 @@ def test_a_wait_does_not_hang_on_a_worker_that_does_not_follow(
     moved = client.post("/models/default/versions/2/activate", headers={"Prefer": "wait=1"})
     assert moved.status_code == 200
     assert (moved.json()["workers"], moved.json()["acknowledged"]) == (2, 1)
+
+
+def test_a_wait_ends_though_no_bell_tells_it_to(
+    client: Client, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bell, "ring", lambda self: None)
+    place.publish(line(7.0), active=False)
+    moved = client.post("/models/default/versions/2/activate", headers={"Prefer": "wait=30"})
+    assert (moved.json()["workers"], moved.json()["acknowledged"]) == (1, 1)
+
+
+def test_a_wait_ends_when_the_process_begins_to_drain(client: Client, place: Place) -> None:
+    with place.database.write() as stores:
+        stores.workers.announce(Worker("elsewhere:8000", 0, 1, 0, None, datetime.now(UTC)))
+    place.publish(line(7.0), active=False)
+
+    def drain() -> None:
+        until(lambda: client.parts.rollout.bell.is_heard, "the request to wait")
+        client.parts.draining = True
+
+    draining = threading.Thread(target=drain)
+    draining.start()
+    before = time.monotonic()
+    moved = client.post("/models/default/versions/2/activate", headers={"Prefer": "wait=30"})
+    draining.join()
+    assert moved.json()["workers"] == 2
+    assert time.monotonic() - before < 15
 
 
 def test_a_version_that_cannot_be_loaded_is_not_activated(client: Client, place: Place) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,41 @@ def test_every_flipped_bit_is_noticed(
             artifacts.load(name)
     file.write_bytes(content)
     assert same(artifacts.load(name), line())
+
+
+@pytest.mark.parametrize("file_name", [MANIFEST, WEIGHTS])
+def test_every_flipped_bit_of_an_artifact_that_is_in_memory_is_noticed(
+    artifacts: LocalArtifacts, root: Path, file_name: str
+) -> None:
+    name = artifacts.publish(line())
+    in_memory = artifacts.load(name)
+    file = root / name / file_name
+    content = file.read_bytes()
+    for position in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << (position % 8)
+        file.write_bytes(damaged)
+        with pytest.raises(CorruptArtifactError):
+            artifacts.load(name)
+    file.unlink()
+    with pytest.raises(MissingArtifactError, match=file_name):
+        artifacts.load(name)
+    file.write_bytes(content)
+    assert artifacts.load(name) is in_memory
+
+
+def test_what_is_in_memory_is_not_made_again_and_what_is_not_used_is_let_go(
+    artifacts: LocalArtifacts,
+) -> None:
+    first, second = (artifacts.publish(line(weight)) for weight in (1.0, 2.0))
+    bundle = artifacts.load(first)
+    artifacts.load(second)
+    assert artifacts.load(first) is bundle
+    left = weakref.ref(bundle)
+    del bundle
+    artifacts.load(second)
+    assert left() is None
+    assert same(artifacts.load(first), line(1.0))
 
 
 def test_a_folder_that_cannot_be_read_is_corrupt(artifacts: LocalArtifacts, root: Path) -> None:

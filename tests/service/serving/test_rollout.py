@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -101,6 +102,29 @@ def test_turns_without_news_load_nothing(
     for turn in range(100):
         rollout.step(turn)
     assert serving(pool) == 1
+
+
+def test_turns_without_news_ask_for_no_rows(
+    place: Place, rollout: Rollout, mortal: MortalDatabase
+) -> None:
+    place.publish(line(1))
+    rollout.step(0)
+    mortal.asked = 0
+    for _ in range(100):
+        rollout.step(1)
+    assert mortal.asked == 0
+
+
+def test_news_of_anything_else_loads_nothing_and_asks_for_no_rows(
+    place: Place, rollout: Rollout, mortal: MortalDatabase
+) -> None:
+    place.publish(line(1))
+    rollout.step(0)
+    mortal.asked = 0
+    place.publish(line(2), active=False)
+    place.queue()
+    rollout.step(1)
+    assert mortal.asked == 0
 
 
 def test_a_version_of_the_same_artifact_takes_over_without_a_load(
@@ -255,9 +279,11 @@ def test_a_deployment_is_acknowledged_only_when_it_serves(
         return load(self, name)
 
     monkeypatch.setattr(LocalArtifacts, "load", spy)
+    assert rollout.acknowledged == 1
     rollout.step(1)
     assert seen == [(1, 1)]
     assert (worker(place).generation, serving(pool)) == (2, 2)
+    assert rollout.acknowledged == 2
 
 
 def test_an_acknowledgement_that_could_not_be_written_is_written_at_the_next_turn(
@@ -272,8 +298,10 @@ def test_an_acknowledgement_that_could_not_be_written_is_written_at_the_next_tur
     with write_locked(database_url):
         rollout.step(0.1)
     assert (serving(pool), worker(place).generation) == (2, 1)
+    assert rollout.acknowledged == 1
     rollout.step(0.2)
     assert worker(place).generation == 2
+    assert rollout.acknowledged == 2
     database.close()
 
 
@@ -285,6 +313,28 @@ def test_a_process_says_that_it_lives_every_few_seconds(place: Place, rollout: R
     assert worker(place).seen_at == first.seen_at
     rollout.step(ANNOUNCE_SECONDS)
     assert worker(place).seen_at > first.seen_at
+
+
+# ---- the bell ----
+
+
+def test_the_bell_rings_for_whatever_is_written_by_anybody(place: Place, rollout: Rollout) -> None:
+    async def listen() -> list[bool]:
+        heard = []
+        rollout.step(0)
+        rollout.step(0)  # its own announcement
+        with rollout.bell.listen() as rung:
+            for write in (None, place.queue, None, place.publish, place.claim):
+                await asyncio.sleep(0)
+                rung.clear()
+                if write is not None:
+                    write()
+                rollout.step(0)
+                await asyncio.sleep(0)
+                heard.append(rung.is_set())
+        return heard
+
+    assert asyncio.run(listen()) == [False, True, False, True, True]
 
 
 # ---- the thread ----
