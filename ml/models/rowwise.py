@@ -12,6 +12,7 @@ import struct
 
 import numpy as np
 
+from ml.data.scaling import Scaling
 from ml.models.architecture import Line
 from ml.spec.base import FLOAT32_MAX
 
@@ -28,14 +29,15 @@ class LinearMap:
 
     def __call__(self, x_NF: np.ndarray) -> np.ndarray:
         """``y_NT = x_NF @ weight_TF.T + bias_T``, for C-contiguous float32 rows."""
+        product_NT: np.ndarray
         if self._weight_1T is not None:
             product_NT = x_NF * self._weight_1T
         elif self._weight_F is not None:
             product_NT = np.vecdot(x_NF, self._weight_F)[:, None]
         else:
             product_NT = np.vecdot(x_NF[:, None, :], self._weight_TF)
-        y_NT: np.ndarray = product_NT + self._bias_T
-        return y_NT
+        product_NT += self._bias_T
+        return product_NT
 
 
 _FLOAT32 = struct.Struct("<f")
@@ -50,14 +52,13 @@ class NumberMap:
     float32: 53 bits are at least 2 * 24 + 2 (Figueroa, "When is double rounding innocuous?", 1995).
     """
 
-    def __init__(self, line: Line, statistics: dict[str, np.ndarray] | None) -> None:
+    def __init__(self, line: Line, scaling: Scaling | None) -> None:
         self._weight = float(line.weight_TF.float())
         self._bias = float(line.bias_T.float())
         self._statistics = None
-        if statistics is not None:
-            names = ("x_mean_F", "x_std_F", "y_mean_T", "y_std_T")
-            x_mean, x_std, y_mean, y_std = (float(statistics[name][0]) for name in names)
-            self._statistics = x_mean, x_std, y_mean, y_std
+        if scaling is not None:
+            x_mean, x_std = scaling.x_mean_F.item(), scaling.x_std_F.item()
+            self._statistics = x_mean, x_std, scaling.y_mean_T.item(), scaling.y_std_T.item()
 
     def __call__(self, x: float) -> float | None:
         """The prediction; None where it, or a step on the way, goes beyond float32."""

@@ -22,6 +22,8 @@ class Tally:
     served: Served | None = None
     """The version that answers; None until it is found."""
     rows: int = 0
+    passes: float = 1.0
+    """The request's share of a forward pass."""
     began: float = field(default_factory=time.perf_counter)
     """When the work began: once the body was there."""
 
@@ -39,7 +41,7 @@ async def counted(parts: AppState, predict: Callable[[Tally], Awaitable[Response
         _counts(parts, tally.served).fail(code, seconds=seconds)
         raise
     seconds = time.perf_counter() - tally.began
-    _counts(parts, tally.served).add_one(tally.rows, seconds)
+    _counts(parts, tally.served).add_one(tally.rows, seconds, tally.passes)
     return response
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from asyncio import AbstractEventLoop
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
 
 from service.http.heads import PlainHead
 from service.observability.metrics import Metrics
-from service.serving.plain import read_number, read_rows, write_answer, write_numbers
+from service.serving.plain import read_number, read_rows, write_numbers
 from service.serving.pool import Pool, Served
 from service.serving.work import HEAVY_SECONDS
 
@@ -32,17 +32,34 @@ class Connection(Protocol):
         ...
 
 
+_ANSWER = b'%b%d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n\r\n{"y":[%b]%b'
+"""Its head up to the length of the body, that length, an id, the numbers, the end of the body."""
+
+_BODY_BYTES = len(b'{"y":[]')
+"""Of the body, beside the numbers and its end."""
+
+
 class _Group:
-    """Rows for one version. ``askers`` are the connection, how many of the rows are its own (None:
-    one, not in a list), and its request."""
+    """Requests for one version.
+
+    ``askers`` are the connection, how many of the rows are its own (None: one, not in a list), and
+    its request.
+    """
 
     __slots__ = ("askers", "cells", "route", "served")
 
     def __init__(self, served: Served, route: str) -> None:
         self.served = served
         self.route = route
-        self.cells: list[float] = []
+        self.cells: list[Any] = []
+        """All that is asked: numbers where the model has one feature, else pieces of ``x_NF``."""
         self.askers: list[tuple[Connection, int | None, bytes]] = []
+
+    def rows(self) -> np.ndarray:
+        """``x_NF`` of all that ask."""
+        if self.served.predictor.features == 1:
+            return np.array(self.cells)[:, None]
+        return np.concatenate(self.cells)
 
 
 class Turn:
@@ -78,25 +95,27 @@ class Turn:
         if predictor.probe_seconds > HEAVY_SECONDS or predictor.bundle.categories:
             return False
         body = request[body_from:]
-        count: int | None
         if predictor.features == 1:
             x = read_number(body)
             if x is None:
                 return False
-            count = None if isinstance(x, float) else len(x)
-        else:
-            found = read_rows(body, predictor.features)
-            if found is None:
+            if isinstance(x, float):
+                group = self._group(served, head.route)
+                group.cells.append(x)
+                group.askers.append((connection, None, request))
+                return True
+            if len(x) > self._max_rows:
                 return False
-            x, count = found[0].ravel().tolist(), len(found[0])
-        if count is not None and count > self._max_rows:
+            group = self._group(served, head.route)
+            group.cells.extend(x)
+            group.askers.append((connection, len(x), request))
+            return True
+        found = read_rows(body, predictor.features)
+        if found is None or len(found[0]) > self._max_rows:
             return False
         group = self._group(served, head.route)
-        if count is None:
-            group.cells.append(x)  # type: ignore[arg-type]
-        else:
-            group.cells.extend(x)  # type: ignore[arg-type]
-        group.askers.append((connection, count, request))
+        group.cells.append(found[0])
+        group.askers.append((connection, len(found[0]), request))
         return True
 
     def _group(self, served: Served, route: str) -> _Group:
@@ -118,70 +137,62 @@ class Turn:
         for group in groups:
             self._answer(group)
 
-    def _head(self, served: Served) -> bytes:
-        return b"HTTP/1.1 200 OK\r\n%brefit-version: %d\r\ncontent-length: " % (
-            self.date,
-            served.version,
-        )
-
-    def _answer_number(self, group: _Group) -> bool:
-        """Answer the only request of a turn without an array, where it is a number."""
-        served, ((connection, count, _),) = group.served, group.askers
-        predict = served.predictor.predict_number
-        if count not in (None, 1) or predict is None:
-            return False
-        y = predict(group.cells[0])
-        if y is None:
-            return False
-        body = b'{"y":%b%b' % (orjson.dumps([y]), served.tail)
-        seconds = perf_counter() - self._began
-        self._metrics.predictions(served.model, served.version).add_one(1, seconds)
-        self._metrics.route("POST", group.route).add_one(200, seconds)
-        connection.answered(
-            b"%b%d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n\r\n%b"
-            % (self._head(served), len(body), self._ids.next(), body)
-        )
-        return True
-
     def _answer(self, group: _Group) -> None:
-        served = group.served
-        if len(group.askers) == 1 and self._answer_number(group):
-            return
-        x_NF = np.array(group.cells).reshape(-1, served.predictor.features)
+        served, askers = group.served, group.askers
         try:
-            y_NT = served.predictor.predict_array(x_NF)
+            rows, texts = _answers(group)
         except Exception:
             # A row that cannot be answered, or a bug in somebody's module: all go where each fails,
             # or not, by itself.
-            for connection, _, request in group.askers:
+            for connection, _, request in askers:
                 connection.take_ordinary_road(request)
             return
         # Before the answers, so that whoever has his finds it counted.
-        taken = [perf_counter() - self._began] * len(group.askers)
-        self._metrics.predictions(served.model, served.version).add(len(y_NT), taken)
-        self._metrics.route("POST", group.route).add(200, taken)
-        head = self._head(served)
-        ids = self._ids
-        if y_NT.shape[1] == 1 and len(y_NT) == len(group.askers):
-            # One row each, as is usual: their numbers are written at once and cut apart.
-            tail = b"]%b" % served.tail
-            size = len(tail) + 6
-            numbers = write_numbers(y_NT[:, 0])[1:-1].split(b",")
-            for (connection, _, _), number in zip(group.askers, numbers, strict=True):
-                connection.answered(
-                    b"%b%d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n\r\n"
-                    b'{"y":[%b%b' % (head, size + len(number), ids.next(), number, tail)
-                )
-            return
-        start = 0
-        for connection, count, _ in group.askers:
-            end = start + (count or 1)
-            body = write_answer(served, y_NT[start:end])
-            start = end
-            connection.answered(
-                b"%b%d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n\r\n%b"
-                % (head, len(body), ids.next(), body)
-            )
+        seconds = perf_counter() - self._began
+        predictions = self._metrics.predictions(served.model, served.version)
+        route = self._metrics.route("POST", group.route)
+        if len(askers) == 1:
+            predictions.add_one(rows, seconds)
+            route.add_one(200, seconds)
+        else:
+            taken = [seconds] * len(askers)
+            predictions.add(rows, taken)
+            route.add(200, taken)
+        told = self.date, served.version
+        head = b"HTTP/1.1 200 OK\r\n%brefit-version: %d\r\ncontent-length: " % told
+        tail, ids = served.tail, self._ids
+        size = _BODY_BYTES + len(tail)
+        # A strict `zip` would cost a request that is alone a third of a microsecond more.
+        for place, text in enumerate(texts):
+            answer = _ANSWER % (head, size + len(text), ids.next(), text, tail)
+            askers[place][0].answered(answer)
+
+
+def _answers(group: _Group) -> tuple[int, list[bytes]]:
+    """How many rows were asked for, and the numbers for each that asked, as JSON without brackets.
+
+    Raises:
+        InputError: a row cannot be answered.
+    """
+    askers, predictor = group.askers, group.served.predictor
+    if len(group.cells) == len(askers) == 1 and predictor.predict_number is not None:
+        # Without an array.
+        y = predictor.predict_number(group.cells[0])
+        if y is not None:
+            return 1, [orjson.dumps(y)]
+    y_NT = predictor.predict_array(group.rows())
+    rows = len(y_NT)
+    if rows == len(askers) and predictor.targets == 1:
+        # One row each, as is usual: their numbers are written at once and cut apart.
+        return rows, write_numbers(y_NT[:, 0])[1:-1].split(b",")
+    if predictor.targets == 1:
+        y_NT = y_NT[:, 0]
+    texts, start = [], 0
+    for _, count, _ in askers:
+        end = start + (count or 1)
+        texts.append(write_numbers(y_NT[start:end])[1:-1])
+        start = end
+    return rows, texts
 
 
 class RequestIds:

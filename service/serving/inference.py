@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ml.errors import ArtifactError, InputError
+from ml.predictor import Floats
 from ml.spec.base import MAX_FIELDS
 from service.errors import Fault, InvalidRequestError, VersionUnloadableError
 from service.registry.registry import Registry
@@ -26,6 +27,8 @@ class Answer:
     extrapolating_N: np.ndarray | None
     """Whether each row lies outside what was seen in training; None where nobody asked, or the
     artifact does not tell."""
+    passes: float = 1.0
+    """The request's share of a forward pass."""
 
 
 class Inference:
@@ -92,19 +95,21 @@ class Inference:
         x_NF = served.read_named(body)
         return None if x_NF is None else Rows(torch.from_numpy(x_NF), "/rows")
 
-    def answer(self, served: Served, rows: Rows, explain: bool = False) -> Answer:
-        """Predict ``rows`` by ``served``; with ``explain``, tell which of them extrapolate.
+    def answer(
+        self, served: Served, rows: Rows, explain: bool = False, dtype: Floats = None
+    ) -> Answer:
+        """Predict ``rows`` by ``served``, in the ``dtype`` of `Predictor.predict_array`; with
+        ``explain``, tell which of them extrapolate.
 
         Raises:
             InvalidRequestError: too many rows, or a row does not fit the model or overflows.
         """
         self.check_count(rows)
         try:
-            y_NT = served.predictor.predict_array(rows.x_NF.numpy())
+            y_NT = served.predictor.predict_array(rows.x_NF.numpy(), dtype)
         except InputError as error:
             raise refusal(served, rows, error) from error
-        outside_N = served.predictor.extrapolates(rows.x_NF) if explain else None
-        return Answer(y_NT, None if outside_N is None else outside_N.numpy())
+        return Answer(y_NT, _extrapolating(served, rows, explain))
 
     async def answer_joined(
         self, served: Served, rows: Rows, work: Work, explain: bool = False
@@ -117,11 +122,10 @@ class Inference:
         """
         self.check_count(rows)
         try:
-            y_NT = await work.predict(served.predictor, rows.x_NF.numpy())
+            y_NT, passes = await work.predict(served.predictor, rows.x_NF.numpy())
         except InputError as error:
             raise refusal(served, rows, error) from error
-        outside_N = served.predictor.extrapolates(rows.x_NF) if explain else None
-        return Answer(y_NT, None if outside_N is None else outside_N.numpy())
+        return Answer(y_NT, _extrapolating(served, rows, explain), passes)
 
     def check_count(self, rows: Rows) -> None:
         """Refuse too many rows.
@@ -132,6 +136,11 @@ class Inference:
         count = len(rows.x_NF)
         if count > self._max_rows:
             raise too_many_rows(f"{count:,}", self._max_rows, rows.pointer)
+
+
+def _extrapolating(served: Served, rows: Rows, explain: bool) -> np.ndarray | None:
+    outside_N = served.predictor.extrapolates(rows.x_NF) if explain else None
+    return None if outside_N is None else outside_N.numpy()
 
 
 def refusal(served: Served, rows: Rows, error: InputError) -> InvalidRequestError:

@@ -58,7 +58,9 @@ class NamedRows:
 
 def within_float32(cells: Iterable[float], rows: int, features: int) -> np.ndarray | None:
     """``cells`` as ``x_NF`` (float64); None where there are none, or one is beyond float32."""
-    if not rows:
-        return None
-    x_NF = np.fromiter(cells, np.float64, rows * features).reshape(rows, features)
-    return x_NF if max(x_NF.max(), -x_NF.min()) <= FLOAT32_MAX else None
+    return bounded(np.fromiter(cells, np.float64, rows * features).reshape(rows, features))
+
+
+def bounded(x_NF: np.ndarray) -> np.ndarray | None:
+    """``x_NF``; None where there are no rows, or a number is beyond float32."""
+    return x_NF if len(x_NF) and max(x_NF.max(), -x_NF.min()) <= FLOAT32_MAX else None

@@ -63,11 +63,9 @@ def _floats(tensor: Tensor, features: int) -> np.ndarray:
     if values.dtype.kind != "f":
         return values.astype(np.float64)
     floats = values.astype(np.float32) if values.dtype.itemsize < 4 else values
-    good = np.isfinite(floats)
-    if floats.dtype.itemsize > 4:
-        good &= np.abs(floats) <= FLOAT32_MAX
-    if not good.all():
-        index = int(np.argmin(good))
+    # False for NaN too. Extremes are found without an array as long as the tensor.
+    if floats.size and not (floats.max() <= FLOAT32_MAX and floats.min() >= -FLOAT32_MAX):
+        index = int(np.argmin(np.abs(floats) <= FLOAT32_MAX))
         where = f"row {index // features}" + (f", feature {index % features}" * (features > 1))
         raise tensor.refusal(f"{where}: expected a finite number within float32", index)
     return floats

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 HEAVY_SECONDS = 0.001
 """A forward pass of `PROBE_ROWS` rows that takes longer does not belong on the event loop. For a
 shorter one, handing its requests to a thread and back costs the loop more than the pass itself:
-some 60 us each (benchmarks/serving.py)."""
+some 60 us each (`benchmarks/serving`)."""
 
 MAX_BATCH_ROWS = 8 * PROBE_ROWS
 """Rows that are joined into one forward pass; a request of more goes alone."""
@@ -28,10 +28,18 @@ MAX_BATCH_ROWS = 8 * PROBE_ROWS
 THREADS = 4
 
 
+class Shared(NamedTuple):
+    """Predictions of a forward pass that several requests may have shared."""
+
+    y_NT: np.ndarray
+    passes: float
+    """The share of the pass."""
+
+
 class _Asked:
     """Rows that wait for their forward pass."""
 
-    def __init__(self, x_NF: np.ndarray, answer: asyncio.Future[np.ndarray]) -> None:
+    def __init__(self, x_NF: np.ndarray, answer: asyncio.Future[Shared]) -> None:
         self.x_NF = x_NF
         self.answer = answer
 
@@ -77,8 +85,8 @@ class Work:
         except TimeoutError:
             raise self._late() from None
 
-    async def predict(self, predictor: Predictor, x_NF: np.ndarray) -> np.ndarray:
-        """Predictions ``y_NT`` of a heavy model, joined with those of others that wait for it.
+    async def predict(self, predictor: Predictor, x_NF: np.ndarray) -> Shared:
+        """Predictions of a heavy model, joined with those of others that wait for it.
 
         A request that finds the model idle starts at once; those that come while it computes share
         the next forward pass. One that cannot be answered fails alone.
@@ -132,17 +140,17 @@ class Work:
         loop = asyncio.get_running_loop()
         work = self._threads.submit(_answer_all, predictor, [asked.x_NF for asked in batch])
 
-        def hand_out(done: Future[list[np.ndarray | Exception]]) -> None:
+        def hand_out(done: Future[list[Shared | Exception]]) -> None:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(deliver, done)
 
-        def deliver(done: Future[list[np.ndarray | Exception]]) -> None:
+        def deliver(done: Future[list[Shared | Exception]]) -> None:
             error = done.exception()
             answers = [error] * len(batch) if error is not None else done.result()
             for asked, answer in zip(batch, answers, strict=True):
                 if asked.answer.done():
                     continue
-                if isinstance(answer, np.ndarray):
+                if isinstance(answer, Shared):
                     asked.answer.set_result(answer)
                 else:
                     asked.answer.set_exception(answer)
@@ -151,7 +159,7 @@ class Work:
         work.add_done_callback(hand_out)
 
 
-def _answer_all(predictor: Predictor, asked: list[np.ndarray]) -> list[np.ndarray | Exception]:
+def _answer_all(predictor: Predictor, asked: list[np.ndarray]) -> list[Shared | Exception]:
     """The predictions of each; all by one forward pass where none of them fails."""
     if len(asked) > 1:
         try:
@@ -160,11 +168,11 @@ def _answer_all(predictor: Predictor, asked: list[np.ndarray]) -> list[np.ndarra
             pass  # a row that cannot be answered, or a bug in somebody's module: found alone below
         else:
             ends = np.cumsum([len(x_NF) for x_NF in asked])
-            return list(np.split(y_NT, ends[:-1]))
-    answers: list[np.ndarray | Exception] = []
+            return [Shared(part_NT, 1 / len(asked)) for part_NT in np.split(y_NT, ends[:-1])]
+    answers: list[Shared | Exception] = []
     for x_NF in asked:
         try:
-            answers.append(predictor.predict_array(x_NF))
+            answers.append(Shared(predictor.predict_array(x_NF), 1.0))
         except Exception as error:
             answers.append(error)
     return answers

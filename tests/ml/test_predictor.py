@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ml.artifact import Bundle
-from ml.data.scaling import Scaling
+from ml.data.scaling import BLOCK_VALUES, Scaling
 from ml.errors import InputError, OverflowedError
 from ml.models.build import build_model
 from ml.predictor import Predictor
@@ -87,6 +87,29 @@ def test_overflow_in_one_of_several_targets_names_the_row() -> None:
     with pytest.raises(OverflowedError) as caught:
         predictor.predict(torch.tensor([[1.0], [10.0]]))
     assert caught.value.row == 1
+
+
+def test_overflow_far_down_among_many_rows_names_the_row() -> None:
+    x_N1 = torch.zeros(2 * BLOCK_VALUES, 1)
+    x_N1[BLOCK_VALUES + 5] = x_N1[BLOCK_VALUES + 7] = 1e30
+    with pytest.raises(OverflowedError) as caught:
+        _line(1e10, 0).predict(x_N1)
+    assert caught.value.row == BLOCK_VALUES + 5
+
+
+class Writing(torch.nn.Module):
+    """A module that writes to its input."""
+
+    def forward(self, x_NF: torch.Tensor) -> torch.Tensor:
+        return x_NF.mul_(2)
+
+
+def test_a_module_that_writes_to_its_input_does_not_write_to_the_rows_of_the_request() -> None:
+    predictor = Predictor(bundle(MlpSpec(hidden=(2,))), CPU)
+    predictor._module = Writing()
+    x_N1 = torch.tensor([[1.0], [3.0]])
+    assert predictor.predict(x_N1).tolist() == [[2], [6]]
+    assert x_N1.tolist() == [[1], [3]]
 
 
 def test_an_x_beyond_float32_does_not_slip_through() -> None:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.data.scaling import Scaling
+from ml.data.scaling import BLOCK_VALUES, Scaling
 from ml.errors import OverflowedError
 from ml.predictor import Predictor
 from ml.spec.base import FLOAT32_MAX
@@ -45,6 +45,32 @@ def test_a_row_has_the_same_bits_alone_and_in_any_company(
     for rows in (2, 3, 4, 7, 8, 31, 64, 257):
         parts = [predictor.predict_array(x_NF[i : i + rows]) for i in range(0, 257, rows)]
         assert np.array_equal(np.concatenate(parts), alone_NT), rows
+
+
+@pytest.mark.parametrize("is_scaled", [False, True])
+@pytest.mark.parametrize(("features", "targets"), [(1, 1), (1, 3), (5, 1), (33, 2)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_rows_have_the_bits_of_a_few(
+    features: int, targets: int, is_scaled: bool, dtype: type
+) -> None:
+    """Many are answered in blocks: whole ones, and part of one."""
+    generator = np.random.default_rng(features)
+    of = bundle(LinearSpec(), features, targets)
+    if is_scaled:
+        of = replace(of, scaling=statistics(features, targets, generator))
+    predictor = Predictor(of, CPU)
+    block = BLOCK_VALUES // max(features, targets)
+    x_NF: np.ndarray = generator.normal(size=(2 * block + 3, features)).astype(dtype) * 10
+    few = [predictor.predict_array(x_NF[i : i + 100]) for i in range(0, len(x_NF), 100)]
+    few_NT = np.concatenate(few)
+    for rows in (block - 1, block, block + 1, 2 * block, 2 * block + 3):
+        assert np.array_equal(predictor.predict_array(x_NF[:rows]), few_NT[:rows]), rows
+    y_NT = predictor.predict_array(x_NF, np.float32)
+    assert y_NT.dtype == np.float32
+    assert np.array_equal(y_NT, few_NT.astype(np.float32))
+    # Every other row: not one behind the other in memory.
+    assert np.array_equal(predictor.predict_array(x_NF[::2]), few_NT[::2])
+    assert few_NT.dtype == (np.float64 if is_scaled else np.float32)
 
 
 @pytest.mark.parametrize("features", [1, 3, 16, 200])

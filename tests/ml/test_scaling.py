@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -186,3 +188,14 @@ def test_many_rows_have_the_bits_of_each_alone(columns: int, dtype: torch.dtype)
         assert torch.equal(fitted.scale_x(x_NF), scaled_NF)
         raw_NT = x_NF.double() * fitted.y_std_T + fitted.y_mean_T
         assert torch.equal(fitted.unscale_y(x_NF), raw_NT)
+        assert torch.equal(
+            fitted.scale_y(x_NF, torch.float64), (x_NF - fitted.y_mean_T) / fitted.y_std_T
+        )
+
+
+def test_what_goes_beyond_float32_becomes_infinite_without_a_warning() -> None:
+    narrow = _scaling_of((0, 1e-30, 0, 1e-30))
+    assert narrow.scale_x(torch.tensor([[1e30]], dtype=torch.float64)).item() == math.inf
+    assert narrow.scale_y(torch.tensor([[-1e30]], dtype=torch.float64)).item() == -math.inf
+    wide = _scaling_of((0, 1, 0, 1e300))
+    assert wide.unscale_y(torch.tensor([[1e30]])).item() == math.inf

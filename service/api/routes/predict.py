@@ -137,7 +137,7 @@ async def _answer(
         return rows_of(request, bundle), explain or request.explain
 
     def write(answer: Answer) -> bytes:
-        tally.rows = len(answer.y_NT)
+        tally.rows, tally.passes = len(answer.y_NT), answer.passes
         return write_answer(served, answer.y_NT, answer.extrapolating_N)
 
     def work() -> bytes:

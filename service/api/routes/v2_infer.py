@@ -141,7 +141,8 @@ async def _answer(parts: AppState, served: Served, body: InferBody, tally: Tally
             tensors, binary = tensors_of(request, body.binary), _wants_bytes(request)
         rows = rows_of_tensors(tensors, bundle, parts.settings.max_predict_rows)
         tally.rows = len(rows.x_NF)
-        y_NT = parts.inference.answer(served, rows).y_NT.astype("<f4", order="C", copy=False)
+        y_NT = parts.inference.answer(served, rows, dtype=np.float32).y_NT
+        y_NT = y_NT.astype("<f4", order="C", copy=False)
         return _response(served, request.id if request else None, y_NT, binary)
 
     return work() if _is_light(served, body) else await parts.work.run(work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml.predictor import Predictor
+import service.api.routes.predict
+from ml.predictor import Floats, Predictor
 from service.settings import Settings
 from tests.service.http.conftest import publish_all
-from tests.service.http.speaking import Answer, Line, Serving, post, serving
+from tests.service.http.speaking import Answer, Line, Serving, post, post_ordinary, serving
 from tests.service.making import CPU, Place, line
 from tests.waiting import until
 
@@ -45,9 +47,9 @@ class Passes:
         self.rows: list[int] = []
         predict = Predictor.predict_array
 
-        def counted(predictor: Predictor, x_NF: np.ndarray) -> np.ndarray:
+        def counted(predictor: Predictor, x_NF: np.ndarray, dtype: Floats = None) -> np.ndarray:
             self.rows.append(len(x_NF))
-            return predict(predictor, x_NF)
+            return predict(predictor, x_NF, dtype)
 
         patched.setattr(Predictor, "predict_array", counted)
 
@@ -85,10 +87,10 @@ def test_a_module_that_fails_in_its_own_way_costs_nobody_an_answer(
 ) -> None:
     predict = Predictor.predict_array
 
-    def stumble(predictor: Predictor, x_NF: np.ndarray) -> np.ndarray:
+    def stumble(predictor: Predictor, x_NF: np.ndarray, dtype: Floats = None) -> np.ndarray:
         if (x_NF == 13).any():
             raise RuntimeError("unlucky")
-        return predict(predictor, x_NF)
+        return predict(predictor, x_NF, dtype)
 
     good, bad = (
         post(b'{"x":[[1,2]]}', "/models/two/predict"),
@@ -128,6 +130,34 @@ def test_every_request_is_counted_whichever_road_it_takes(server: Serving) -> No
     page = server.ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").body.decode()
     wanted = f'route="/predict",status="200"}} {8.0}'
     assert [line_ for line_ in page.splitlines() if wanted in line_], page[:3000]
+
+
+def test_requests_of_a_heavy_model_that_share_a_forward_pass_count_one(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict, go, rows = Predictor.predict_array, threading.Event(), []
+
+    def slow(predictor: Predictor, x_NF: np.ndarray) -> np.ndarray:
+        rows.append(len(x_NF))
+        assert go.wait(30)
+        return predict(predictor, x_NF)
+
+    monkeypatch.setattr(Predictor, "predict_array", slow)
+    monkeypatch.setattr(service.api.routes.predict, "HEAVY_SECONDS", -1)
+    metrics, work = server.parts.metrics, server.parts.work
+    before = metrics.totals("default", 1)
+    lines = [server.line() for _ in range(8)]
+    for line_ in lines:
+        line_.send(post_ordinary(b'{"x":1}', "/predict"))
+    until(lambda: work.in_flight == 8, "all to wait")
+    go.set()
+    assert {line_.read().status for line_ in lines} == {200}
+    for line_ in lines:
+        line_.socket.close()
+    totals = metrics.totals("default", 1)
+    assert rows == [1, 7], "the first alone, at once; the others together"
+    assert (totals.requests - before.requests, totals.rows - before.rows) == (8, 8)
+    assert totals.passes - before.passes == 2
 
 
 def test_a_swap_within_a_turn_does_not_mix_versions(server: Serving) -> None:

@@ -16,7 +16,7 @@ from service.api.body import parse_json
 from service.errors import InvalidRequestError
 from service.schemas.predict import PredictRequest
 from service.serving.named import NamedRows
-from service.serving.plain import least_rows, read_rows, write_numbers
+from service.serving.plain import COUNTED_BYTES, least_rows, read_number, read_rows, write_numbers
 from service.serving.rows import rows_of
 from tests.service.http.test_two_roads import bodies
 from tests.service.making import line
@@ -28,6 +28,12 @@ THREE = line([1.0, 2.0, 3.0])
 
 def plain(bundle: Bundle, body: bytes) -> np.ndarray | None:
     found = read_rows(body, len(bundle.feature_names))
+    if len(bundle.feature_names) == 1:
+        x = read_number(body)
+        assert (x is None) == (found is None)
+        if found is not None:
+            assert same_bits(np.array(x, np.float64).reshape(-1, 1), found[0])
+            assert isinstance(x, list) == found[1]
     return found[0] if found is not None else NamedRows(bundle.feature_names)(body)
 
 
@@ -129,6 +135,13 @@ def test_rows_are_counted_without_parsing(body: Any, rows: int) -> None:
     assert counted == rows
     more = {**body, "explain": True}
     assert counted <= least_rows(json.dumps(more).encode()) <= rows + 1
+
+
+@pytest.mark.parametrize("more", [0, 1, COUNTED_BYTES, 3 * COUNTED_BYTES + 7])
+def test_rows_of_a_long_body_are_counted_to_the_last(more: int) -> None:
+    rows = COUNTED_BYTES // 8 + more
+    for row in (1.25, [1.25], [1.5, 2.5]):
+        assert least_rows(json.dumps({"x": [row] * rows}).encode()) == rows
 
 
 @settings(max_examples=300, deadline=None)
