@@ -1,4 +1,4 @@
-"""The page: what `GET /` shows to a browser. Written by hand, not built, nothing from elsewhere.
+"""The page: what `GET /` shows to a browser. By hand, nothing built, nothing from elsewhere.
 
 negotiation  whether a client would rather have the page than JSON
 files        the files of the page, with one digest over all of them

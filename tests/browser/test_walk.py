@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import httpx
 from playwright.sync_api import Browser, expect
 
 from tests.browser.screen import PHONE, SECONDS, Screen
@@ -108,6 +109,27 @@ def test_the_curve_grows_while_a_job_runs_and_a_cancel_ends_it(
     screen.newest_job("of 1,000,000")
     screen.shows("#curves-progress", "cancelled")
     screen.serves(1)
+
+
+def test_a_curve_is_watched_where_no_event_stream_is_to_be_had(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with running(tmp_path / "data", workers=1, max_event_streams=1) as service:
+        asked = {"epochs": 1_000_000, "evaluate_every": 1000}
+        links = service.client.post("/train", json=asked).json()["links"]
+        with (
+            # Somebody else has the only one.
+            service.client.stream("GET", links["events"]) as stream,
+            Screen.of(browser, service.url, allowed="429") as screen,
+        ):
+            assert stream.status_code == 200
+            screen.newest_job("Running")
+            screen.shows("#curves-legend", "Test")
+            epoch = screen.find("#curves-legend .epoch")
+            expect(epoch).not_to_have_text(epoch.text_content() or "", timeout=SECONDS)
+            assert any("429" in text for text in screen.complaints)
+            httpx.post(service.url + links["cancel"])
+            screen.newest_job("Cancelled")
 
 
 def test_curves_of_several_jobs_are_compared(screen: Screen, service: RunningService) -> None:

@@ -93,11 +93,11 @@ export function lineChart(box, width, height, { series, data, log, yLabel, onHov
     },
     scales: {
       x: { time: false, range: (plot, least, most) => [least, most > least ? most : least + 1] },
-      y: isLog ? { distr: 3, log: 10 } : { range: (plot, least, most) => padded(Math.min(0, least), most) },
+      y: isLog ? { distr: 3, log: 10, range: (plot, least, most) => [least / 1.3, most * 1.3] } : { range: (plot, least, most) => padded(Math.min(0, least), most) },
     },
     axes: [
       axis(2, "epoch", { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6] }),
-      axis(3, yLabel),
+      axis(3, yLabel, isLog ? { values: (plot, splits) => splits.map((value) => (isRound(value) ? number(value) : null)) } : {}),
     ],
     series: [{}, ...series.map((line) => ({
       label: line.label,
@@ -111,6 +111,9 @@ export function lineChart(box, width, height, { series, data, log, yLabel, onHov
   };
   return new uPlot(options, lineData(data, isLog), box);
 }
+
+/** 1, 2 or 5 times a power of ten. */
+const isRound = (value) => value !== null && [1, 2, 5].includes(Number((value / 10 ** Math.floor(Math.log10(value) + 1e-9)).toFixed(6)));
 
 /** Points of so short a curve are marked: a lone one would draw no line. */
 export const isShort = (data) => data[0].length <= 30;

@@ -7,7 +7,7 @@ import { isActive } from "./state.js";
 const MAX_STREAMS = 2;
 const MAX_KEPT = 50;
 
-const curves = new Map(); // job id -> {points, complete, stream}
+const curves = new Map(); // job id -> {points, complete, stream, refused}
 let listener = () => {};
 let ended = () => {};
 let progressed = () => {};
@@ -31,7 +31,7 @@ export function follow(jobs) {
   for (const job of jobs) {
     const curve = curves.get(job.id);
     if (curve?.complete || curve?.stream) continue;
-    if (streamed.includes(job.id)) open(job.id);
+    if (streamed.includes(job.id) && !curve?.refused) open(job.id);
     else fetchOnce(job);
   }
   for (const id of [...curves.keys()].slice(0, Math.max(0, curves.size - MAX_KEPT))) {
@@ -42,7 +42,7 @@ export function follow(jobs) {
 async function fetchOnce(job) {
   const complete = !isActive(job);
   const known = curves.get(job.id);
-  const curve = { points: known?.points ?? [], complete, stream: null };
+  const curve = { points: known?.points ?? [], complete, stream: null, refused: known?.refused ?? false };
   curves.set(job.id, curve);
   try {
     const { points } = await get(`jobs/${job.id}/curve`);
@@ -57,7 +57,7 @@ async function fetchOnce(job) {
 function open(id) {
   if (document.hidden) return;
   const stream = new EventSource(`jobs/${id}/events`);
-  const curve = { points: [], complete: false, stream };
+  const curve = { points: [], complete: false, stream, refused: false };
   // Until the first event has come, what was known stays on screen.
   const before = curves.get(id)?.points ?? [];
   if (before.length) curve.points = before;
@@ -82,8 +82,9 @@ function open(id) {
     ended();
   });
   stream.onerror = () => {
-    // The browser comes back by itself unless it was refused for good.
-    if (stream.readyState === EventSource.CLOSED) curve.stream = null;
+    // The browser comes back by itself unless it was refused, as with too many streams: then the
+    // curve is fetched with every look.
+    if (stream.readyState === EventSource.CLOSED) [curve.stream, curve.refused] = [null, true];
   };
 }
 
