@@ -34,6 +34,7 @@ __all__ = [
     "BusyError",
     "ClientTooSlowError",
     "ConflictError",
+    "CrossOriginError",
     "DatasetInUseError",
     "DatasetNotFoundError",
     "DatasetUnreadableError",
@@ -281,6 +282,10 @@ class TooLargeError(ServiceError):
 
 class UnsupportedMediaTypeError(ServiceError):
     code = "unsupported_media_type"
+
+
+class CrossOriginError(ServiceError):
+    code = "cross_origin"
 
 
 class UnsupportedOperationError(ServiceError):

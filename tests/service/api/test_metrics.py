@@ -45,7 +45,7 @@ def test_requests_are_counted_by_the_template_of_their_route(client: Client) -> 
     client.request("HEAD", "/models/two/versions/1")
     client.request("HEAD", "/models/none/versions/1")
     client.request("DELETE", "/models/two/versions/1")
-    for path in ("/nowhere", "/nowhere/1", "/models/default/nowhere", "/favicon.ico"):
+    for path in ("/nowhere", "/nowhere/1", "/models/default/nowhere", "/nowhere.ico"):
         client.get(path)
     client.request("PUT", "/predict")
     client.request("BREW", "/coffee")
