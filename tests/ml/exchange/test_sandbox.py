@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -270,8 +271,14 @@ def test_the_process_is_gone_when_the_reader_is_interrupted(
 ) -> None:
     monkeypatch.setattr(ml.exchange.sandbox, "_PROGRAM", "import time; time.sleep(600)")
 
+    def is_reader(process: psutil.Process) -> bool:
+        # Children of other tests may be there, and end while they are looked at.
+        with suppress(psutil.Error):
+            return any("time.sleep(600)" in word for word in process.cmdline())
+        return False
+
     def children() -> list[psutil.Process]:
-        return [p for p in psutil.Process().children() if "time.sleep(600)" in p.cmdline()[-4]]
+        return [process for process in psutil.Process().children() if is_reader(process)]
 
     def interrupt() -> None:
         until(children, "the process", 30)
