@@ -46,9 +46,4 @@ def page_router(page: PageFiles) -> APIRouter:
         headers = {**SAFE_HEADERS, "Cache-Control": FOR_EVER}
         return Response(page.files[name], headers=headers, media_type=page.media(name))
 
-    @router.get("/favicon.ico")
-    async def get_icon() -> Response:
-        headers = {**SAFE_HEADERS, "Cache-Control": "max-age=86400"}
-        return Response(page.files["icon.svg"], headers=headers, media_type=page.media("icon.svg"))
-
     return router

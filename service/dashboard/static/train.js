@@ -34,7 +34,7 @@ export function startTraining({ refresh, select: selectModel, onChange }) {
     h("p", { id: "train-hint", class: "hint fixed" }),
     h("div", { class: "grid-2" },
       field("/architecture/kind", "Kind of model", select("kind", [["linear", "Linear"], ["mlp", "Neural network"], ["parameters", "Two parameters"]], "linear")),
-      field("/model", "Name of the model", text("model", state.model, { maxlength: "64" }))),
+      field("/model", "Model name", text("model", state.model, { maxlength: "64" }))),
     advancedPart(),
     h("p", { class: "error form-error", tabindex: "-1" }),
     h("button", { type: "submit", class: "primary wide-button" }, "Train"));
