@@ -203,6 +203,14 @@ def skeleton(architecture: ArchitectureBase, features: int, targets: int) -> nn.
         raise ArtifactError(str(error)) from error
 
 
+def frozen_module(bundle: Bundle, state: StateDict | None = None) -> nn.Module:
+    """The module of ``bundle``, or the same with another ``state``, for predictions alone. Nothing
+    is drawn for it: that would move torch's global generator."""
+    net = skeleton(bundle.architecture, len(bundle.column_names), len(bundle.target_names))
+    net.load_state_dict(bundle.state if state is None else state, assign=True)
+    return net.eval().requires_grad_(False)
+
+
 def check_state(state: object, module: nn.Module) -> StateDict:
     """``state`` in the order of ``module``, once it is shown to be a state_dict of it.
 

@@ -152,7 +152,7 @@ def _draw_predictions(parts: Parts[Rows], predict: Predict) -> Figure:
 def _draw_predicted_against_actual(parts: Parts[Rows], predict: Predict) -> Figure:
     names = parts.train.target_names
     figure, panels = _new_figure("Predicted against actual values", len(names))
-    drawn = [(part, *_thin(table)) for part, table in _named(parts)]
+    drawn = [(part, *_thin(table)) for part, table in parts.named().items()]
     predictions = [predict(table.x_NF) for _, table, _ in drawn]
     for target, axes in enumerate(panels):
         for (part, table, note), pred_NT in zip(drawn, predictions, strict=True):
@@ -166,15 +166,9 @@ def _draw_predicted_against_actual(parts: Parts[Rows], predict: Predict) -> Figu
 
 
 def _scatter_data(axes: Axes, parts: Parts[Rows], feature: int, target: int) -> None:
-    for part, table in _named(parts):
+    for part, table in parts.named().items():
         drawn, note = _thin(table)
         _scatter(axes, part, drawn.x_NF[:, feature], drawn.y_NT[:, target], note)
-
-
-def _named(parts: Parts[Rows]) -> list[tuple[str, Rows]]:
-    """The parts that have rows, by name."""
-    named = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    return [(part, rows) for part, rows in named.items() if len(rows)]
 
 
 def _thin(rows: Rows) -> tuple[Table, str]:

@@ -87,8 +87,7 @@ def fit_response(job: Job, fit: Fit) -> FitResponse:
         MLError: the version cannot predict them.
     """
     parts = fit.parts
-    named = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    splits = [_split(name, rows, fit.predictor) for name, rows in named.items() if len(rows)]
+    splits = [_split(name, rows, fit.predictor) for name, rows in parts.named().items()]
     one_feature = len(parts.train.column_names) == 1
     return FitResponse(
         job=job.id,

@@ -22,6 +22,11 @@ class Parts(Generic[R]):
     validation: R
     test: R
 
+    def named(self) -> dict[str, R]:
+        """Those that have rows, by name."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: rows for name, rows in parts.items() if len(rows)}
+
     @property
     def held_out(self) -> R:
         """The rows a model is judged on: test, else validation, else the training rows."""

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ml.artifact import Bundle, skeleton
+from ml.artifact import Bundle, frozen_module
 from ml.errors import ExchangeError
 from ml.spec.plugins import in_one_line
 
@@ -42,9 +42,7 @@ class RawGraph(nn.Module):
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
-        net = skeleton(bundle.architecture, len(bundle.column_names), len(bundle.target_names))
-        net.load_state_dict(bundle.state, assign=True)
-        self.net = net.eval().requires_grad_(False)
+        self.net = frozen_module(bundle)
         self.is_scaled = bundle.scaling is not None
         for name, values in (bundle.scaling.tensors() if bundle.scaling else {}).items():
             self.register_buffer(name, values)

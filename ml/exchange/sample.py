@@ -11,7 +11,7 @@ import copy
 
 import torch
 
-from ml.artifact import Bundle, skeleton
+from ml.artifact import Bundle, frozen_module
 from ml.data.encoding import encoded_names
 from ml.models.architecture import StateDict
 
@@ -75,16 +75,13 @@ def _lost(bundle: Bundle, state: StateDict, z_NF: torch.Tensor) -> torch.Tensor:
 
     An architecture that cannot run in float64 has lost nothing that could be measured.
     """
-    targets = len(bundle.target_names)
-    net = skeleton(bundle.architecture, len(bundle.column_names), targets)
-    net.load_state_dict(state, assign=True)
-    net = net.eval().requires_grad_(False)
+    net = frozen_module(bundle, state)
     try:
         with torch.inference_mode():
             exact_NT = copy.deepcopy(net).double()(z_NF)
             rounded_NT = net(z_NF.float())
     except Exception:
         # Whatever a person's own forward raises of numbers that it was not made for.
-        return torch.zeros(targets, dtype=torch.float64)
+        return torch.zeros(len(bundle.target_names), dtype=torch.float64)
     lost_T: torch.Tensor = (rounded_NT.double() - exact_NT).abs().amax(dim=0)
     return lost_T.nan_to_num(0.0, posinf=0.0)

@@ -16,7 +16,7 @@ import typer
 
 from service.commands.options import DEFAULT_URL, AsJson, DataDir, Model, Url
 from service.commands.output import say, show_json
-from service.commands.reach import Code, fail, reach
+from service.commands.reach import Code, fail, one_line_errors, reach
 
 if TYPE_CHECKING:
     from ml.artifact import Bundle
@@ -53,7 +53,7 @@ def import_model(
     as_json: AsJson = False,
 ) -> None:
     """Bring a model in: a state_dict of your own, or what `export` wrote. Its code is never run."""
-    with _one_line_errors():
+    with _exchange_errors():
         content, notes = packed(file, architecture, activation, feature or [], target or [])
     for note in notes:
         say(f"note: {note}")
@@ -85,7 +85,7 @@ def export_model(
     with reach(url, data_dir) as client:
         record, content, curve = _fetch(client, model, version)
     folder = folder or Path(f"{model}-{record.version}")
-    with _one_line_errors():
+    with _exchange_errors():
         from ml.exchange.export import export
 
         report = export(read_bundle(content), record.model_dump(mode="json"), curve, folder)
@@ -199,19 +199,15 @@ def read_bundle(content: bytes) -> Bundle:
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """For what goes wrong on this side, as `reach` does for the other."""
+def _exchange_errors() -> Iterator[None]:
+    """A file that is not what it should be, in one line as well."""
     from ml.errors import ExchangeError
 
-    try:
-        yield
-    except ExchangeError as error:
-        raise fail(str(error), Code.USAGE) from error
-    except OSError as error:
-        words = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise fail(words, Code.USAGE) from error
-    except KeyboardInterrupt as error:
-        raise typer.Exit(Code.INTERRUPTED) from error
+    with one_line_errors():
+        try:
+            yield
+        except ExchangeError as error:
+            raise fail(str(error), Code.USAGE) from error
 
 
 def _tell(report: Report, folder: Path) -> None:

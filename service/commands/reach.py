@@ -50,27 +50,40 @@ def reach(url: str, data_dir: Path | None, *, make: bool = False) -> Iterator[Cl
     )
     from service.commands.private import NotStartedError, private_service
 
+    # Around the others: a wait that takes too long is an OSError too, as every TimeoutError is.
+    with one_line_errors():
+        try:
+            with ExitStack() as stack:
+                if data_dir is not None:
+                    if not make and not data_dir.is_dir():
+                        raise NotStartedError(f"there is no folder {data_dir}")
+                    url = stack.enter_context(private_service(data_dir))
+                retries = Retries(seconds=RETRY_SECONDS)
+                yield stack.enter_context(Client(url, retries=retries))
+        except NotStartedError as error:
+            raise fail(str(error), Code.UNREACHABLE) from error
+        except (UnreachableError, UnexpectedAnswerError) as error:
+            raise fail(f"{url}: {error}", Code.UNREACHABLE) from error
+        except ServiceError as error:
+            raise fail(_sentence(error)) from error
+        except RefitError as error:
+            raise fail(str(error)) from error
+        except (TypeError, ValueError) as error:
+            raise fail(str(error), Code.USAGE) from error
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """For what goes wrong on this side: files, and a person who has had enough.
+
+    Raises:
+        typer.Exit: something went wrong, and has been said on stderr.
+    """
     try:
-        with ExitStack() as stack:
-            if data_dir is not None:
-                if not make and not data_dir.is_dir():
-                    raise NotStartedError(f"there is no folder {data_dir}")
-                url = stack.enter_context(private_service(data_dir))
-            retries = Retries(seconds=RETRY_SECONDS)
-            yield stack.enter_context(Client(url, retries=retries))
-    except NotStartedError as error:
-        raise fail(str(error), Code.UNREACHABLE) from error
-    except (UnreachableError, UnexpectedAnswerError) as error:
-        raise fail(f"{url}: {error}", Code.UNREACHABLE) from error
-    except ServiceError as error:
-        raise fail(_sentence(error)) from error
-    except RefitError as error:
-        raise fail(str(error)) from error
+        yield
     except OSError as error:
         words = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise fail(words, Code.USAGE) from error
-    except (TypeError, ValueError) as error:
-        raise fail(str(error), Code.USAGE) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(Code.INTERRUPTED) from error
 

@@ -11,30 +11,23 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ml.datasets.profile import Profile
+from service.artifacts.disk import trouble_in_words
 from service.datasets.catalogue import Datasets
 from service.datasets.folders import seal
 from service.datasets.reader import Reader
-from service.durable import is_disk_barred, is_disk_full
 from service.entities import Dataset, DatasetFormat, NewDataset
-from service.errors import (
-    BadFileError,
-    Fault,
-    StorageFullError,
-    StoreUnavailableError,
-    TooLargeError,
-)
+from service.errors import BadFileError, Fault, TooLargeError
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 RESERVE_BYTES = 64 * 1024 * 1024
 """Left free on the disk: the database writes there too."""
+_WHAT = "an upload"
 
 
 class Intake:
@@ -51,7 +44,7 @@ class Intake:
             StorageFullError: there is no room for it.
             StoreUnavailableError: the disk cannot be written.
         """
-        with _full_disk_in_words():
+        with trouble_in_words(_WHAT):
             return Upload(self._datasets, self._settings)
 
 
@@ -86,7 +79,7 @@ class Upload:
             StorageFullError: the disk is full.
             StoreUnavailableError: the disk cannot be written.
         """
-        with self._one_at_a_time, _full_disk_in_words():
+        with self._one_at_a_time, trouble_in_words(_WHAT):
             self._size += len(block)
             most = self._settings.max_dataset_bytes
             if self._size > most:
@@ -114,7 +107,7 @@ class Upload:
             StoreUnavailableError: the disk cannot be written.
             StoppedError: it was stopped.
         """
-        with self._one_at_a_time, _full_disk_in_words():
+        with self._one_at_a_time, trouble_in_words(_WHAT):
             return self._finish(name, kind, options)
 
     def _finish(
@@ -169,19 +162,3 @@ def id_of(sha256: str, kind: DatasetFormat, options: dict[str, Any]) -> str:
     """The id of bytes that are read in that way."""
     text = json.dumps([sha256, kind, options], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-@contextmanager
-def _full_disk_in_words() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if is_disk_full(error):
-            logger.error("an upload was given up: %s", error)
-            detail = "the disk of the service is full; nothing was kept"
-            raise StorageFullError(detail) from error
-        if is_disk_barred(error):
-            logger.error("an upload was given up: %s", error)
-            detail = "the disk of the service cannot be written; nothing was kept"
-            raise StoreUnavailableError(detail) from error
-        raise

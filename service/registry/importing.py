@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,15 +17,13 @@ from ml.predictor import Predictor
 from ml.spec.exchange import ImportSpec
 from ml.spec.model import BUILT_IN
 from ml.spec.plugins import in_one_line
+from service.artifacts.disk import trouble_in_words
 from service.artifacts.local import LocalArtifacts
-from service.durable import is_disk_barred, is_disk_full
 from service.entities import Deployment, ModelVersion, NewVersion, Promotion
-from service.errors import Fault, InvalidRequestError, StorageFullError, StoreUnavailableError
+from service.errors import Fault, InvalidRequestError
 from service.schemas.models import PromoteImport
 from service.settings import Settings
 from service.store.database import Database, Stores
-
-logger = logging.getLogger(__name__)
 
 WARNING = "it was imported: nothing here tells what it was trained on or how good it is"
 
@@ -81,7 +78,8 @@ class Importer:
             self._try_out(bundle)
         except ExchangeError as error:
             raise InvalidRequestError(str(error), [Fault("", str(error))]) from error
-        artifact = self._publish(bundle)
+        with trouble_in_words("an import"):
+            artifact = self._artifacts.publish(bundle)
         now = datetime.now(UTC)
         with self._database.write() as stores:
             version = stores.versions.find(model, artifact)
@@ -91,19 +89,6 @@ class Importer:
                 version = stores.versions.add(new, "import", now)
             promotion = _promote(stores, version, promote, now)
         return Imported(version, is_new, promotion)
-
-    def _publish(self, bundle: Bundle) -> str:
-        try:
-            return self._artifacts.publish(bundle)
-        except OSError as error:
-            logger.error("an import was given up: %s", error)
-            if is_disk_full(error):
-                detail = "the disk of the service is full; nothing was kept"
-                raise StorageFullError(detail) from error
-            if is_disk_barred(error):
-                detail = "the disk of the service cannot be written; nothing was kept"
-                raise StoreUnavailableError(detail) from error
-            raise
 
     def _check_limits(self, spec: ImportSpec, state: Mapping[str, torch.Tensor]) -> None:
         """Price it before anything of its size is made."""

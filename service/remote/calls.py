@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -43,8 +44,7 @@ StateDictKind = Literal["safetensors", "pth"]
 def health() -> Call[HealthResponse]:
     """Not ready is an answer too."""
     also = frozenset({int(HTTPStatus.SERVICE_UNAVAILABLE)})
-    call = _get(HealthResponse, "/health")
-    return Call("GET", call.path, call.parse, repeatable=True, also=also)
+    return replace(_get(HealthResponse, "/health"), also=also)
 
 
 def train(model: str, spec: Mapping[str, Any], key: str | None) -> Call[JobResponse]:
@@ -102,13 +102,11 @@ def delete_version(model: str, version: int) -> Call[None]:
 
 
 def state_dict(model: str, version: int, kind: StateDictKind) -> Call[bytes]:
-    path = f"{_model(model, version)}/state_dict.{kind}"
-    return Call("GET", path, lambda answer: answer.content, repeatable=True)
+    return _content(f"{_model(model, version)}/state_dict.{kind}")
 
 
 def artifact(model: str, version: int) -> Call[bytes]:
-    path = f"{_model(model, version)}/artifact"
-    return Call("GET", path, lambda answer: answer.content, repeatable=True)
+    return _content(f"{_model(model, version)}/artifact")
 
 
 def import_version(
@@ -202,6 +200,10 @@ def _get(kind: type[M], path: str, wait: float | None = None) -> Call[M]:
     parse = _parser(kind)
     hold = wait or 0.0
     return Call("GET", path, parse, headers=_prefer(wait), repeatable=True, hold_seconds=hold)
+
+
+def _content(path: str) -> Call[bytes]:
+    return Call("GET", path, lambda answer: answer.content, repeatable=True)
 
 
 def _page(

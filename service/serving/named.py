@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ml.spec.base import FLOAT32_MAX
+from ml.predictor import fit_float32
 
 NOT_PLAIN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises; the second where a string is not UTF-8."""
@@ -63,4 +63,4 @@ def within_float32(cells: Iterable[float], rows: int, features: int) -> np.ndarr
 
 def bounded(x_NF: np.ndarray) -> np.ndarray | None:
     """``x_NF``; None where there are no rows, or a number is beyond float32."""
-    return x_NF if len(x_NF) and max(x_NF.max(), -x_NF.min()) <= FLOAT32_MAX else None
+    return x_NF if len(x_NF) and fit_float32(x_NF) else None

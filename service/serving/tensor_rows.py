@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ml.artifact import Bundle
+from ml.predictor import fit_float32
 from ml.spec.base import FLOAT32_MAX
 from service.errors import Fault, InvalidRequestError
 from service.serving.rows import Rows, encoded, too_many_rows
@@ -63,8 +64,7 @@ def _floats(tensor: Tensor, features: int) -> np.ndarray:
     if values.dtype.kind != "f":
         return values.astype(np.float64)
     floats = values.astype(np.float32) if values.dtype.itemsize < 4 else values
-    # False for NaN too. Extremes are found without an array as long as the tensor.
-    if floats.size and not (floats.max() <= FLOAT32_MAX and floats.min() >= -FLOAT32_MAX):
+    if not fit_float32(floats):
         index = int(np.argmin(np.abs(floats) <= FLOAT32_MAX))
         where = f"row {index // features}" + (f", feature {index % features}" * (features > 1))
         raise tensor.refusal(f"{where}: expected a finite number within float32", index)

@@ -13,6 +13,9 @@ export class Problem extends Error {
 /** Nothing answered. */
 export class Unreachable extends Error {}
 
+/** What went wrong with a request, for a person. */
+export const wordsOf = (error) => (error instanceof Problem ? error.message : "The service does not answer.");
+
 const PATIENCE_MS = 40_000;
 
 async function send(path, options) {

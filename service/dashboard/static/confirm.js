@@ -1,7 +1,7 @@
 // The dialog that says what a change will do before it is done.
 
 import { $, fill, h } from "./dom.js";
-import { capital, count, number, r2 } from "./format.js";
+import { capital, count, judgedPart, number, r2 } from "./format.js";
 import { state } from "./state.js";
 
 const ORDER = ["mae", "rmse", "r2", "max_error", "loss"];
@@ -37,7 +37,7 @@ export function moveBody(from, to) {
 }
 
 function differences(from, to) {
-  const part = ["test", "validation", "train"].find((name) => to.metrics[`${name}_mae`] !== undefined) ?? "train";
+  const part = judgedPart(to.metrics);
   const rows = ORDER.map((name) => [name, from?.metrics[`${part}_${name}`], to.metrics[`${part}_${name}`]])
     .filter(([, , value]) => value !== undefined && value !== null);
   if (rows.length === 0) return null;

@@ -2,7 +2,7 @@
 
 import { canBeLog, Chart, isShort, lineChart, lineData } from "./charts.js";
 import { $, fill, h, table } from "./dom.js";
-import { capital, count, duration, number } from "./format.js";
+import { capital, count, keptAside, number, progressOf } from "./format.js";
 import { follow, isKnown, pointsOf, startFollowing } from "./follow.js";
 import { comparedJobs, isActive, jobName, on, set, state } from "./state.js";
 
@@ -130,7 +130,7 @@ function renderProgress(jobs) {
   const epoch = Math.max(job.progress.epoch, reached.get(job.id) ?? 0);
   const share = Math.min(1, epoch / job.progress.epochs);
   const eta = job.progress.eta_seconds;
-  const words = job.state === "queued" ? "Waiting for its turn" : `Epoch ${epoch.toLocaleString("en-GB")} of ${job.progress.epochs.toLocaleString("en-GB")}${eta === null ? "" : `, ${duration(eta)} left`}`;
+  const words = job.state === "queued" ? "Waiting for its turn" : capital(progressOf(epoch, job.progress.epochs, eta));
   fill(box,
     h("progress", { max: "1", value: share, "aria-label": `Progress of ${jobName(job)}` }),
     h("p", { class: "hint" }, words),
@@ -138,7 +138,7 @@ function renderProgress(jobs) {
 }
 
 const outcome = (job) => {
-  if (job.state === "succeeded") return job.promotion?.promoted ? "active since its training" : `kept aside (${job.promotion?.reason ?? "as asked"})`;
+  if (job.state === "succeeded") return job.promotion?.promoted ? "active since its training" : keptAside(job.promotion);
   return job.state === "failed" ? `failed: ${job.error?.message ?? "unknown"}` : job.state;
 };
 

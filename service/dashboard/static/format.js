@@ -55,6 +55,15 @@ export function duration(seconds) {
 /** "1 worker", "2 workers". */
 export const count = (amount, noun) => `${whole(amount)} ${noun}${amount === 1 ? "" : "s"}`;
 
+/** "epoch 1,200 of 5,000, 3 s left". */
+export const progressOf = (epoch, epochs, eta) => `epoch ${whole(epoch)} of ${whole(epochs)}${eta === null ? "" : `, ${duration(eta)} left`}`;
+
+/** What became of the version of a job that was not made active. */
+export const keptAside = (promotion) => `kept aside (${promotion?.reason ?? "as asked"})`;
+
+/** The rows that a version is judged on: test, else validation, else those it was trained on. */
+export const judgedPart = (metrics) => ["test", "validation", "train"].find((part) => metrics?.[`${part}_loss`] !== undefined) ?? "train";
+
 export const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 
 const LOSSES = { l1: "mean absolute error", mse: "mean squared error", huber: "Huber loss" };

@@ -1,9 +1,9 @@
 // The list of jobs: what each is doing or has come to.
 
-import { get, post, Problem } from "./api.js";
+import { get, post, wordsOf } from "./api.js";
 import { colorOf, toggleCompared } from "./curves.js";
 import { $, announce, fill, h, toast } from "./dom.js";
-import { ago, capital, duration, number } from "./format.js";
+import { ago, capital, judgedPart, keptAside, number, progressOf } from "./format.js";
 import { comparedJobs, isActive, jobName, on, set, state } from "./state.js";
 
 const STATES = { queued: "Waiting", running: "Running", succeeded: "Done", failed: "Failed", cancelled: "Cancelled" };
@@ -90,14 +90,14 @@ function detailOf(job) {
   if (job.state === "queued") return job.attempt > 0 ? "waiting to be taken up again" : "waiting for its turn";
   if (job.state === "running") {
     const again = job.attempt > 1 ? `, attempt ${job.attempt}` : "";
-    return `epoch ${epoch.toLocaleString("en-GB")} of ${epochs.toLocaleString("en-GB")}${eta === null ? "" : `, ${duration(eta)} left`}${again}`;
+    return `${progressOf(epoch, epochs, eta)}${again}`;
   }
   if (job.state === "failed") return job.error?.message ?? "failed";
-  if (job.state === "cancelled") return `after epoch ${epoch.toLocaleString("en-GB")} of ${epochs.toLocaleString("en-GB")}`;
+  if (job.state === "cancelled") return `after ${progressOf(epoch, epochs, null)}`;
   const { metrics, promotion } = job;
-  const loss = metrics?.test_loss ?? metrics?.train_loss;
-  const end = promotion?.promoted ? "made active" : `kept aside (${promotion?.reason ?? "as asked"})`;
-  return `${metrics?.test_loss === undefined ? "train" : "test"} loss ${number(loss, 3)} · ${end}`;
+  const part = judgedPart(metrics);
+  const end = promotion?.promoted ? "made active" : keptAside(promotion);
+  return `${part} loss ${number(metrics?.[`${part}_loss`], 3)} · ${end}`;
 }
 
 /** Say aloud when a job begins, passes a quarter, ends. */
@@ -114,7 +114,7 @@ async function cancel(id) {
     await post(`jobs/${id}/cancel`);
     toast("Cancelled: what serves keeps serving.");
   } catch (error) {
-    toast(error instanceof Problem ? error.message : "The service does not answer.", true);
+    toast(wordsOf(error), true);
   }
   refresh();
 }

@@ -2,7 +2,7 @@
 
 import { get, getIfThere, modelPath, Problem, versionPath } from "./api.js";
 import { $, fill, h } from "./dom.js";
-import { ago, number, r2 } from "./format.js";
+import { ago, judgedPart, number, r2 } from "./format.js";
 import { formula, parameterTable, recipe } from "./params.js";
 import { isActive, on, set, shownNumber, state } from "./state.js";
 
@@ -84,7 +84,7 @@ function render() {
 
 function stats(version) {
   const { metrics } = version;
-  const part = metrics.test_mae !== undefined ? "test" : metrics.validation_mae !== undefined ? "validation" : "train";
+  const part = judgedPart(metrics);
   const tiles = [
     ["Mean error", number(metrics[`${part}_mae`], 3), `Mean absolute error of the ${part} rows (MAE)`],
     ["RMSE", number(metrics[`${part}_rmse`], 3), `Root mean square error of the ${part} rows`],

@@ -1,9 +1,9 @@
 // The list of versions: look at one, make it active, go back, delete.
 
-import { get, post, Problem, remove, versionPath, modelPath } from "./api.js";
+import { get, modelPath, post, remove, versionPath, wordsOf } from "./api.js";
 import { ask, moveBody } from "./confirm.js";
 import { $, announce, fill, h, toast } from "./dom.js";
-import { ago, architectureName, dataName, number, r2 } from "./format.js";
+import { ago, architectureName, dataName, judgedPart, number, r2 } from "./format.js";
 import { on, set, shownNumber, state } from "./state.js";
 
 let refresh = () => {};
@@ -43,7 +43,7 @@ function row(version) {
   const isActive = number_ === state.info?.active_version;
   const isShown = number_ === shownNumber();
   const { metrics, spec } = version;
-  const part = metrics.test_mae !== undefined ? "test" : "train";
+  const part = judgedPart(metrics);
   return h("li", { class: `row${isShown ? " is-shown" : ""}` },
     h("div", { class: "row-main" },
       h("p", { class: "row-head" },
@@ -86,7 +86,7 @@ async function move(number_, title, verb, path) {
     toast(words);
     announce(words);
   } catch (error) {
-    toast(error instanceof Problem ? error.message : "The service does not answer.", true);
+    toast(wordsOf(error), true);
   }
   refresh();
 }
@@ -99,7 +99,7 @@ async function erase(version) {
     if (state.looked === version.version) set({ looked: null });
     toast(`Version ${version.version} is deleted.`);
   } catch (error) {
-    toast(error instanceof Problem ? error.message : "The service does not answer.", true);
+    toast(wordsOf(error), true);
   }
   refresh();
 }

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 import service.api.upload
-import service.datasets.intake
+from service.artifacts.disk import trouble_in_words
 from service.datasets.intake import Upload
 from service.settings import Settings
 from tests.e2e.running import alive
@@ -260,7 +260,7 @@ def test_a_full_disk_is_told_and_the_next_upload_is_taken(
     client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fill(self: Upload, block: bytes) -> None:
-        with service.datasets.intake._full_disk_in_words():
+        with trouble_in_words("an upload"):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as broken:
