@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 import uuid
 from http import HTTPStatus
@@ -15,12 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import problem
 from service.api.state import AppState
-from service.observability.trace import CURRENT, RequestContext, continue_trace
+from service.observability.trace import CURRENT, Caller, RequestContext
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("service.access")
-
-_ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Others are counted as `other`: a client may send any word."""
@@ -100,20 +97,10 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given, traceparents = b"", []
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                given = given or value
-            elif name == b"traceparent":
-                traceparents.append(value)
-        header = given if _ACCEPTED.match(given) else uuid.uuid4().hex.encode()
-        request_id = header.decode()
+        caller = Caller.of(scope["headers"])
+        told = caller.told(uuid.uuid4().hex.encode())
+        request_id = told[0][1].decode()
         scope["request_id"] = request_id
-        # Two of them are as invalid as none.
-        trace = continue_trace(traceparents[0]) if len(traceparents) == 1 else None
-        told = [(b"x-request-id", header)]
-        if trace is not None:
-            told.append((b"traceparent", trace.header))
         started = False
 
         async def send_with_id(message: Message) -> None:
@@ -123,7 +110,7 @@ class RequestIds:
                 message["headers"] = [*message["headers"], *told]
             await send(message)
 
-        before = CURRENT.set(RequestContext(request_id, trace))
+        before = CURRENT.set(RequestContext(request_id, caller.trace))
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:

@@ -3,6 +3,9 @@
 A client sends the same bytes before each body again and again. What uvicorn's parser made of them
 once, it would make of them again, so they are not parsed again: a dictionary tells at once that
 this is a plain prediction, for which model, and how long its body is.
+
+Proxies and tracers add lines that differ from one request to the next. Those lines are cut out, and
+the rest is looked for; of what they say, an answer repeats the id of the request and its trace.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from service.entities import DEFAULT_MODEL
+from service.observability.trace import Caller
 
 MAX_HEADS = 4096
 """Heads that are remembered; then all are forgotten, and learned anew."""
@@ -27,11 +31,25 @@ _PLAIN_HEADERS = frozenset(
     {
         *(b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language"),
         *(b"connection", b"content-type", b"content-length", b"cache-control", b"pragma"),
-        *(b"origin", b"referer", b"dnt", b"priority"),
+        *(b"origin", b"referer", b"dnt", b"priority", b"authorization", b"cookie"),
+        *(b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"),
     }
 )
-"""Headers that change nothing about a prediction. Any other, as an id of the request or an
-encoding of the body, goes the ordinary road."""
+"""Headers that change nothing about a prediction. Any other, as an encoding of the body, goes the
+ordinary road."""
+
+_PASSING = (
+    rb"(x-request-id|traceparent|tracestate|baggage|b3|x-b3-[a-z]+|x-correlation-id|x-request-start"
+    rb"|x-amzn-trace-id|x-cloud-trace-context|forwarded|x-forwarded-[a-z-]+|x-real-ip|via"
+    rb"|x-envoy-[a-z-]+|cf-[a-z-]+|x-datadog-[a-z-]+|sentry-trace|uber-trace-id)"
+)
+"""Names of headers by which proxies and tracers tell who asks: with one, the answer is the same but
+for the id of the request and its trace. Those of W3C Trace Context and Baggage, Zipkin (B3), AWS,
+Google Cloud, RFC 7239, nginx, Envoy, Cloudflare, Datadog, Sentry and Jaeger."""
+
+_PASSING_NAME = re.compile(_PASSING)
+# Printable ASCII: what else a value may hold, the parser decides.
+_PASSING_LINE = re.compile(rb"\r\n(?i:" + _PASSING + rb"):[ \t]*([!-~]*(?: +[!-~]+)*)(?=\r\n)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,16 @@ class Heads:
         self._max_body_bytes = max_body_bytes
         self.find = self._known.get
 
+    def find_among(self, head: bytes) -> tuple[PlainHead, Caller] | None:
+        """The same, without the lines by which proxies and tracers tell who asks; and who does."""
+        if not head.startswith(b"POST ") or len(head) > MAX_HEAD_BYTES:
+            return None
+        plain = self._known.get(_PASSING_LINE.sub(b"", head))
+        if plain is None:
+            return None
+        found = _PASSING_LINE.findall(head)
+        return plain, Caller.of((name.lower(), value) for name, value in found)
+
     def __len__(self) -> int:
         return len(self._known)
 
@@ -65,6 +93,8 @@ class Heads:
         headers: Collection[tuple[bytes, bytes]],
     ) -> None:
         """Remember ``head`` if what the parser made of it is a plain prediction."""
+        head = _PASSING_LINE.sub(b"", head)
+        headers = [header for header in headers if not _PASSING_NAME.fullmatch(header[0])]
         # What the parser saw must be these bytes and no others: from the method on, a line for each
         # header, and the empty line at the end.
         if not head.startswith(b"POST ") or not len(headers) + 2 == head.count(

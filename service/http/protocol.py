@@ -96,7 +96,9 @@ class RefitProtocol(HttpToolsProtocol):
             self._feed(data)
             return
         end = data.find(_END) + 4
-        plain = self._heads.find(data[:end])
+        plain, caller = self._heads.find(data[:end]), None
+        if plain is None and (found := self._heads.find_among(data[:end])):
+            plain, caller = found
         if plain is None or self._all.draining:
             self._feed(data, end)
             return
@@ -106,7 +108,7 @@ class RefitProtocol(HttpToolsProtocol):
                 self.since, self.received = self._all.now(), 0
             self._held = data
             return
-        if len(data) > whole or not self._turn.take(self, plain, data, end):
+        if len(data) > whole or not self._turn.take(self, plain, data, end, caller):
             self._feed(data)
             return
         self._in_turn = True

@@ -15,6 +15,7 @@ import orjson
 
 from service.http.heads import PlainHead
 from service.observability.metrics import Metrics
+from service.observability.trace import Caller
 from service.serving.plain import read_number, read_rows, write_numbers
 from service.serving.pool import Pool, Served
 from service.serving.work import HEAVY_SECONDS
@@ -42,8 +43,8 @@ _BODY_BYTES = len(b'{"y":[]')
 class _Group:
     """Requests for one version.
 
-    ``askers`` are the connection, how many of the rows are its own (None: one, not in a list), and
-    its request.
+    ``askers`` are the connection, how many of the rows are its own (None: one, not in a list), its
+    request, and what that tells of itself (None: nothing).
     """
 
     __slots__ = ("askers", "cells", "route", "served")
@@ -53,7 +54,7 @@ class _Group:
         self.route = route
         self.cells: list[Any] = []
         """All that is asked: numbers where the model has one feature, else pieces of ``x_NF``."""
-        self.askers: list[tuple[Connection, int | None, bytes]] = []
+        self.askers: list[tuple[Connection, int | None, bytes, Caller | None]] = []
 
     def rows(self) -> np.ndarray:
         """``x_NF`` of all that ask."""
@@ -85,7 +86,14 @@ class Turn:
         """Requests that were answered on the plain road so far."""
         return self._ids.count
 
-    def take(self, connection: Connection, head: PlainHead, request: bytes, body_from: int) -> bool:
+    def take(
+        self,
+        connection: Connection,
+        head: PlainHead,
+        request: bytes,
+        body_from: int,
+        caller: Caller | None,
+    ) -> bool:
         """Answer ``request``, whose body begins at ``body_from``, at the end of this turn; False
         where it must take the ordinary road."""
         served = self._pool.active(head.model)
@@ -102,20 +110,20 @@ class Turn:
             if isinstance(x, float):
                 group = self._group(served, head.route)
                 group.cells.append(x)
-                group.askers.append((connection, None, request))
+                group.askers.append((connection, None, request, caller))
                 return True
             if len(x) > self._max_rows:
                 return False
             group = self._group(served, head.route)
             group.cells.extend(x)
-            group.askers.append((connection, len(x), request))
+            group.askers.append((connection, len(x), request, caller))
             return True
         found = read_rows(body, predictor.features)
         if found is None or len(found[0]) > self._max_rows:
             return False
         group = self._group(served, head.route)
         group.cells.append(found[0])
-        group.askers.append((connection, len(found[0]), request))
+        group.askers.append((connection, len(found[0]), request, caller))
         return True
 
     def _group(self, served: Served, route: str) -> _Group:
@@ -144,7 +152,7 @@ class Turn:
         except Exception:
             # A row that cannot be answered, or a bug in somebody's module: all go where each fails,
             # or not, by itself.
-            for connection, _, request in askers:
+            for connection, _, request, _ in askers:
                 connection.take_ordinary_road(request)
             return
         # Before the answers, so that whoever has his finds it counted.
@@ -158,14 +166,22 @@ class Turn:
             taken = [seconds] * len(askers)
             predictions.add(rows, taken)
             route.add(200, taken)
-        told = self.date, served.version
-        head = b"HTTP/1.1 200 OK\r\n%brefit-version: %d\r\ncontent-length: " % told
+        first = self.date, served.version
+        head = b"HTTP/1.1 200 OK\r\n%brefit-version: %d\r\ncontent-length: " % first
         tail, ids = served.tail, self._ids
         size = _BODY_BYTES + len(tail)
         # A strict `zip` would cost a request that is alone a third of a microsecond more.
         for place, text in enumerate(texts):
-            answer = _ANSWER % (head, size + len(text), ids.next(), text, tail)
-            askers[place][0].answered(answer)
+            connection, _, _, caller = askers[place]
+            told = ids.next() if caller is None else _lines(caller, ids.next())
+            answer = _ANSWER % (head, size + len(text), told, text, tail)
+            connection.answered(answer)
+
+
+def _lines(caller: Caller, own_id: bytes) -> bytes:
+    """The id of a request, and its trace as a header of its own."""
+    (_, request_id), *others = caller.told(own_id)
+    return request_id + b"".join(b"\r\n%b: %b" % header for header in others)
 
 
 def _answers(group: _Group) -> tuple[int, list[bytes]]:
@@ -188,7 +204,7 @@ def _answers(group: _Group) -> tuple[int, list[bytes]]:
     if predictor.targets == 1:
         y_NT = y_NT[:, 0]
     texts, start = [], 0
-    for _, count, _ in askers:
+    for _, count, _, _ in askers:
         end = start + (count or 1)
         texts.append(write_numbers(y_NT[start:end])[1:-1])
         start = end

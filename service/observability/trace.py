@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+_ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
+"""Ids of clients that are taken over."""
 
 _TRACEPARENT = re.compile(
     rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z"
@@ -27,6 +31,35 @@ class Trace:
     def header(self) -> bytes:
         """The `traceparent` that names our span."""
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a request tells of itself."""
+
+    request_id: bytes | None
+    """None where it brings none that could be taken over."""
+    trace: Trace | None
+
+    @classmethod
+    def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+        """From its headers, whose names are in lower case."""
+        request_id, traceparents = b"", []
+        for name, value in headers:
+            if name == b"x-request-id":
+                request_id = request_id or value
+            elif name == b"traceparent":
+                traceparents.append(value)
+        # Two of them are as invalid as none.
+        trace = continue_trace(traceparents[0]) if len(traceparents) == 1 else None
+        return cls(request_id if _ACCEPTED.match(request_id) else None, trace)
+
+    def told(self, own_id: bytes) -> list[tuple[bytes, bytes]]:
+        """The headers of the answer; ``own_id`` is for a request that brings no id."""
+        headers = [(b"x-request-id", self.request_id or own_id)]
+        if self.trace is not None:
+            headers.append((b"traceparent", self.trace.header))
+        return headers
 
 
 @dataclass(frozen=True)

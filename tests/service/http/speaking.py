@@ -37,7 +37,10 @@ class Answer:
     @property
     def told(self) -> bytes:
         """All of it, but for what differs from one request to the next."""
-        head = re.sub(rb"\r\n(date|x-request-id): .*?(?=\r\n)", rb"\r\n\1: -", self.head)
+        head = re.sub(rb"\r\ndate: .*?(?=\r\n)", rb"\r\ndate: -", self.head)
+        # An id of the service's own; one that was sent has to come back.
+        head = re.sub(rb"(?<=\r\nx-request-id: )[0-9a-f]{32}(?=\r\n)", b"-", head)
+        head = re.sub(rb"(?<=\r\ntraceparent: )(\S{36})[0-9a-f]{16}", rb"\1-", head)
         return head + re.sub(rb'"request_id":"\w*"', b'"request_id":"-"', self.body)
 
 
@@ -185,6 +188,6 @@ def post(body: bytes, path: str = "/predict", headers: bytes = b"") -> bytes:
     )
 
 
-def post_ordinary(body: bytes, path: str = "/predict") -> bytes:
-    """The same request, with a header that the plain road does not take."""
-    return post(body, path, b"X-Forwarded-For: 1\r\n")
+def post_ordinary(body: bytes, path: str = "/predict", headers: bytes = b"") -> bytes:
+    """The same request, with one more header that the plain road does not take."""
+    return post(body, path, headers + b"X-Unheard-Of: 1\r\n")

@@ -168,8 +168,8 @@ def test_a_swap_within_a_turn_does_not_mix_versions(server: Serving) -> None:
     second = replace(first, version=2, predictor=Predictor(line(-3.0, 100.0), CPU))
     take, seen = server.server.turn.take, []
 
-    def swapping(connection: Any, head: Any, request: bytes, body_from: int) -> bool:
-        taken = take(connection, head, request, body_from)
+    def swapping(connection: Any, head: Any, request: bytes, body_from: int, caller: Any) -> bool:
+        taken = take(connection, head, request, body_from, caller)
         seen.append(taken)
         pool.swap(second if len(seen) % 2 else first)
         return taken
