@@ -27,13 +27,17 @@ export function fill(element, ...children) {
 export function tabs(box, entries, chosen, choose) {
   const isTabs = box.getAttribute("role") === "tablist";
   const had = box.contains(document.activeElement);
-  fill(box, entries.map(([key, label]) => {
-    const on = key === chosen;
-    const state = isTabs
-      ? { role: "tab", "aria-selected": String(on), tabindex: on ? "0" : "-1" }
-      : { "aria-pressed": String(on) };
-    return h("button", { type: "button", "data-key": key, ...state, onclick: () => choose(key) }, label);
-  }));
+  const keys = [...box.children].map((button) => button.dataset.key);
+  // The same buttons stay: one that is replaced while it is pressed is never clicked.
+  if (keys.join() !== entries.map(([key]) => key).join()) {
+    fill(box, entries.map(([key, label]) => h("button", { type: "button", "data-key": key, ...(isTabs && { role: "tab" }) }, label)));
+  }
+  for (const button of box.children) {
+    const { key } = button.dataset;
+    button.setAttribute(isTabs ? "aria-selected" : "aria-pressed", String(key === chosen));
+    if (isTabs) button.tabIndex = key === chosen ? 0 : -1;
+    button.onclick = () => choose(key);
+  }
   if (had) box.querySelector(`[data-key="${chosen}"]`)?.focus();
   if (!isTabs) return;
   box.onkeydown = (event) => {
