@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from ml.spec.base import FLOAT32_MAX, Name, Number, Spec, fail_at
+from ml.spec.base import FLOAT32_MAX, InSlices, Name, Number, Spec, fail_at
 from ml.spec.dataset import DatasetSpec
 
 MAX_LINE_ROWS = 1_000_000_000
@@ -71,10 +71,13 @@ def _rectangular(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...]
     return rows
 
 
-_Numbers = Annotated[tuple[Number, ...], Field(strict=False, min_length=1, fail_fast=True)]
+_Numbers = Annotated[
+    tuple[Number, ...], Field(strict=False, min_length=1, fail_fast=True), InSlices
+]
 _Rows = Annotated[
-    tuple[Annotated[tuple[Number, ...], Field(strict=False, fail_fast=True)], ...],
+    tuple[Annotated[tuple[Number, ...], Field(strict=False, fail_fast=True), InSlices], ...],
     Field(strict=False, min_length=1, fail_fast=True),
+    InSlices,
     AfterValidator(_rectangular),
 ]
 Columns = Annotated[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -9,9 +11,12 @@ from pydantic import BaseModel, ValidationError
 
 from service.api.faults import invalid_body
 from service.errors import TooLargeError, UnsupportedMediaTypeError
+from service.serving.work import LARGE_BYTES
 
 JSON = "application/json"
 Body = TypeVar("Body", bound=BaseModel)
+
+_LARGE = threading.Lock()
 
 
 def media_type(request: Request) -> str:
@@ -81,10 +86,11 @@ def parse_json(body: bytes, model: type[Body], context: dict[str, Any] | None = 
     Raises:
         InvalidRequestError: names what is wrong and where.
     """
-    try:
-        return model.model_validate_json(body or b"{}", context=context)
-    except ValidationError as error:
-        raise invalid_body(error, body) from error
+    with _LARGE if len(body) > LARGE_BYTES else nullcontext():
+        try:
+            return model.model_validate_json(body or b"{}", context=context)
+        except ValidationError as error:
+            raise invalid_body(error, body) from error
 
 
 def json_body(model: type[BaseModel], required: bool, *others: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from ml.spec.base import Number, check_field_count, fail_at
+from ml.spec.base import InSlices, Number, check_field_count, fail_at
 from service.schemas.jobs import Response
 
 
@@ -26,10 +26,11 @@ def _shape(x: Any) -> str:
 
 X = Annotated[
     Annotated[Number, Tag("number")]
-    | Annotated[list[Number], Field(min_length=1, fail_fast=True), Tag("numbers")]
+    | Annotated[list[Number], Field(min_length=1, fail_fast=True), InSlices, Tag("numbers")]
     | Annotated[
-        list[Annotated[list[Number], Field(fail_fast=True)]],
+        list[Annotated[list[Number], Field(fail_fast=True), InSlices]],
         Field(min_length=1, fail_fast=True),
+        InSlices,
         Tag("rows"),
     ],
     Discriminator(_shape),
@@ -79,7 +80,7 @@ class PredictRequest(BaseModel):
 
     x: X | None = None
     """One number; one number a row (one feature); or one list of F numbers a row."""
-    rows: Annotated[list[Row], Field(min_length=1, fail_fast=True)] | None = None
+    rows: Annotated[list[Row], Field(min_length=1, fail_fast=True), InSlices] | None = None
     """One object a row, by feature name: a number, text where the feature is a category, true or
     false where it was that in the dataset."""
     explain: bool = False

@@ -6,14 +6,16 @@ extensions for binary tensors, the repository, statistics and the configuration.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from ml.spec.base import Number, check_field_count
+from ml.spec.base import InSlices, Number, check_field_count
 from service.schemas.jobs import Response
 from service.schemas.predict import MAX_FEATURES, MAX_TEXT
 from service.schemas.problem import ProblemResponse
+
+T = TypeVar("T")
 
 Datatype = Literal[
     "BOOL",
@@ -76,14 +78,14 @@ def _kind(data: Any) -> str:
 
 
 _Text = Annotated[str, Field(max_length=MAX_TEXT)]
-_fail_fast = Field(fail_fast=True)
+_List = Annotated[list[T], Field(fail_fast=True), InSlices]
 TensorData = Annotated[
-    Annotated[list[Number], _fail_fast, Tag("numbers")]
-    | Annotated[list[Annotated[list[Number], _fail_fast]], _fail_fast, Tag("rows")]
-    | Annotated[list[bool], _fail_fast, Tag("booleans")]
-    | Annotated[list[Annotated[list[bool], _fail_fast]], _fail_fast, Tag("boolean_rows")]
-    | Annotated[list[_Text], _fail_fast, Tag("texts")]
-    | Annotated[list[Annotated[list[_Text], _fail_fast]], _fail_fast, Tag("text_rows")],
+    Annotated[_List[Number], Tag("numbers")]
+    | Annotated[_List[_List[Number]], Tag("rows")]
+    | Annotated[_List[bool], Tag("booleans")]
+    | Annotated[_List[_List[bool]], Tag("boolean_rows")]
+    | Annotated[_List[_Text], Tag("texts")]
+    | Annotated[_List[_List[_Text]], Tag("text_rows")],
     Discriminator(_kind),
 ]
 

@@ -27,6 +27,10 @@ MAX_BATCH_ROWS = 8 * PROBE_ROWS
 
 THREADS = 4
 
+LARGE_BYTES = 1024 * 1024
+"""Of larger texts a process reads one at a time. Each holds Python's lock for up to half a second
+on end; several in a row would hold up the event loop until it is taken for stuck."""
+
 
 class Shared(NamedTuple):
     """Predictions of a forward pass that several requests may have shared."""
@@ -55,6 +59,8 @@ class Work:
         self._seconds = seconds
         self._in_flight = 0
         self._threads = ThreadPoolExecutor(THREADS, "predict")
+        # Apart, so that those of ordinary size need not wait for them.
+        self._for_large = ThreadPoolExecutor(1, "predict-large")
         self._waiting: dict[Predictor, deque[_Asked]] = {}
 
     @property
@@ -62,8 +68,8 @@ class Work:
         """Predictions that are worked on or wait for a thread."""
         return self._in_flight
 
-    async def run(self, do: Callable[[], T]) -> T:
-        """The outcome of ``do``, which a thread runs.
+    async def run(self, do: Callable[[], T], text_bytes: int = 0) -> T:
+        """The outcome of ``do``, which reads a text of so many bytes, and which a thread runs.
 
         Raises:
             OverloadedError: too much is worked on.
@@ -72,7 +78,8 @@ class Work:
         self._enter()
         loop = asyncio.get_running_loop()
         # What the request notes for its log lines goes along.
-        work = self._threads.submit(contextvars.copy_context().run, do)
+        threads = self._for_large if text_bytes > LARGE_BYTES else self._threads
+        work = threads.submit(contextvars.copy_context().run, do)
 
         def leave(_: Future[T]) -> None:
             # The loop is closed where the process ends before the thread does.
@@ -112,7 +119,8 @@ class Work:
 
     def close(self) -> None:
         """Start nothing more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._for_large):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _enter(self) -> None:
         if self._in_flight >= self._most:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import struct
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from ml.spec.base import FLOAT32_MAX, MAX_FIELDS, Number, Spec, fail_at
+from ml.spec.base import FLOAT32_MAX, MAX_FIELDS, SLICE, InSlices, Number, Spec, fail_at
 from tests.ml.making import quick
 
 NUMBER = TypeAdapter(Number)
@@ -85,3 +86,57 @@ def test_more_fields_than_anybody_means_are_counted_and_not_named() -> None:
     with pytest.raises(ValidationError) as caught:
         _Plain.model_validate({f"field{number}": 0 for number in range(MAX_FIELDS)})
     assert caught.value.error_count() == MAX_FIELDS
+
+
+# ---- long lists ----
+
+
+def _no_sevens(cell: float) -> float:
+    if cell == 7:
+        fail_at((), "seven", "7 {brings} bad luck")
+    return cell
+
+
+_CELL = Annotated[Number, AfterValidator(_no_sevens)]
+_FIRST = Field(min_length=1, fail_fast=True)
+_LISTS: list[tuple[Any, Any]] = [
+    (Annotated[list[_CELL], _FIRST], Annotated[list[_CELL], _FIRST, InSlices]),
+    (
+        Annotated[tuple[Annotated[list[_CELL], _FIRST], ...], Field(strict=False), _FIRST],
+        Annotated[
+            tuple[Annotated[list[_CELL], _FIRST, InSlices], ...],
+            Field(strict=False),
+            _FIRST,
+            InSlices,
+        ],
+    ),
+]
+_PLACES = [0, 1, SLICE - 1, SLICE, SLICE + 1, 2 * SLICE - 1, 2 * SLICE, 3 * SLICE]
+
+
+@quick
+@given(
+    wrong=st.dictionaries(
+        st.sampled_from(_PLACES), st.sampled_from(["x", None, 7, 1e39, [], [[]], {}]), max_size=3
+    ),
+    length=st.sampled_from([0, 1, SLICE, SLICE + 1, 2 * SLICE, 3 * SLICE + 1]),
+    kinds=st.sampled_from(_LISTS),
+    nested=st.booleans(),
+)
+def test_a_long_list_is_validated_as_in_one_piece(
+    wrong: dict[int, Any], length: int, kinds: tuple[Any, Any], nested: bool
+) -> None:
+    values: list[Any] = [[1, 2.5] if nested else 1 for _ in range(length)]
+    for place, value in wrong.items():
+        if place < length:
+            values[place] = [1, value] if nested else value
+
+    def outcome(kind: Any) -> Any:
+        try:
+            return TypeAdapter(kind).validate_python(values)
+        except ValidationError as error:
+            return error.errors(include_url=False, include_input=False)
+
+    whole, sliced = map(outcome, kinds)
+    assert sliced == whole
+    assert type(sliced) is type(whole)

@@ -144,7 +144,7 @@ async def _answer(
         return write(inference.answer(served, *read()))
 
     if len(body) > INLINE_BYTES:
-        content = await parts.work.run(work)
+        content = await parts.work.run(work, len(body))
     elif served.predictor.probe_seconds > HEAVY_SECONDS:
         rows, asked = read()
         content = write(await inference.answer_joined(served, rows, parts.work, asked))

@@ -145,7 +145,9 @@ async def _answer(parts: AppState, served: Served, body: InferBody, tally: Tally
         y_NT = y_NT.astype("<f4", order="C", copy=False)
         return _response(served, request.id if request else None, y_NT, binary)
 
-    return work() if _is_light(served, body) else await parts.work.run(work)
+    if _is_light(served, body):
+        return work()
+    return await parts.work.run(work, len(body.json or b""))
 
 
 def _is_light(served: Served, body: InferBody) -> bool:
