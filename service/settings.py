@@ -159,6 +159,14 @@ class Settings(BaseSettings):
         return self.data_dir.absolute() / "datasets"
 
 
+def put_settings(**given: str | None) -> None:
+    """Set variables of the environment of this process, and of those that it starts, by the names
+    of their fields; None leaves one as it is."""
+    for name, value in given.items():
+        if value is not None:
+            os.environ[f"{PREFIX}{name.upper()}"] = value  # noqa: TID251
+
+
 def load_settings() -> Settings:
     """The settings of this process's environment.
 

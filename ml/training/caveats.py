@@ -14,6 +14,9 @@ from ml.training.optimum import LeastSquares
 WIDE = 1e-4
 """Differences of predictions, in standard deviations of y, that are worth a word."""
 
+FAR = 0.1
+"""The same, where another loss than the mean square may well end elsewhere."""
+
 WEAK = 1e-5
 """Directions in which standardized features vary by so small a share of the greatest are hard to
 find for any optimizer."""
@@ -107,15 +110,25 @@ def _about_optimum(
             f"collinear features: {_join(collinear)}; predictions for rows like these are not "
             "affected, but the weight could as well be shared out otherwise among them"
         )
-    if spec.loss == "mse" and not getattr(spec.optimizer, "weight_decay", 0) and gap > WIDE:
-        apart = f"the predictions are {gap:.1g} standard deviations of y away from those of the "
-        apart += "least-squares optimum"
+    if getattr(spec.optimizer, "weight_decay", 0):
+        # Asked to end elsewhere.
+        return
+    apart = f"the predictions are {gap:.1g} standard deviations of y away from those of the "
+    apart += "least-squares optimum"
+    if spec.loss == "mse" and gap > WIDE:
         weak = int((optimum.strength_K > WEAK).sum())
         if weak < optimum.rank:
             nearly = _join(optimum.involved(names, weak))
             yield f"{apart}: these features are nearly collinear: {nearly}"
+        elif spec.data.source == "line":
+            yield f"{apart}: train longer, or take the optimizer `lbfgs`"
         else:
             yield f"{apart}: train longer, or leave optimizer and epochs to their defaults"
+    elif spec.loss != "mse" and spec.optimizer.kind != "lbfgs" and gap > FAR:
+        yield (
+            f"{apart}: train longer, or take the optimizer `lbfgs`; where some rows lie far off, "
+            f"the loss {spec.loss} is meant to end elsewhere"
+        )
 
 
 def _count(number: int, noun: str) -> str:

@@ -15,13 +15,41 @@ from typing import Annotated
 
 import typer
 
-from service.settings import Settings, SettingsError, load_settings, unknown_settings
+from service.settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    put_settings,
+    unknown_settings,
+)
 
 logger = logging.getLogger(__name__)
 
 
-def serve(private: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
-    """Start the service: web workers and the training supervisor. Settings: REFIT_…, see README."""
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on, or REFIT_HOST.", metavar="ADDRESS")
+    ] = None,
+    port: Annotated[
+        str | None,
+        typer.Option("--port", "-p", help="Port to listen on, or REFIT_PORT.", metavar="NUMBER"),
+    ] = None,
+    data_dir: Annotated[
+        str | None,
+        typer.Option(help="Folder of models and jobs, or REFIT_DATA_DIR.", metavar="FOLDER"),
+    ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(help="Web processes that answer, or REFIT_WORKERS.", metavar="NUMBER"),
+    ] = None,
+    private: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Start the service: web workers and the training supervisor.
+
+    Settings are variables REFIT_… (see README); an option goes before its own.
+    """
+    # As text: what is wrong is told as for the variable.
+    put_settings(host=host, port=port, data_dir=data_dir, workers=workers)
     settings = _settings_or_exit()
     from service.observability.logs import configure_logs
 

@@ -200,3 +200,32 @@ def test_the_same_spec_has_the_same_bits() -> None:
         assert (one.data_sha256, one.environment) == (other.data_sha256, other.environment)
         for key, values in one.bundle.state.items():
             assert values.equal(other.bundle.state[key])
+
+
+def test_a_line_that_the_tutorials_steps_do_not_reach_is_told() -> None:
+    def train(**line: Any) -> Fitted:
+        return fit(TrainingSpec.model_validate({"data": {"source": "line", **line}}))
+
+    assert train().warnings == ()
+    (warning,) = train(weight=2, bias=-1, noise=0.1).warnings
+    assert "0.2 standard deviations of y away" in warning
+    assert "take the optimizer `lbfgs`; where some rows lie far off, the loss l1" in warning
+
+
+def test_a_line_that_is_not_reached_is_told_what_would_reach_it() -> None:
+    spec: dict[str, Any] = {"data": {"source": "line", "weight": 2}, "loss": "mse"}
+    (warning,) = fit(TrainingSpec.model_validate(spec)).warnings
+    assert warning.endswith("train longer, or take the optimizer `lbfgs`")
+    by_lbfgs = fit(TrainingSpec.model_validate({**spec, "optimizer": {"kind": "lbfgs"}}))
+    assert by_lbfgs.warnings == ()
+
+
+def test_other_losses_may_end_elsewhere() -> None:
+    x_N1 = RANDOM.normal(size=(100, 1))
+    y_N = 2 * x_N1[:, 0] + np.where(RANDOM.uniform(size=100) < 0.05, 50, 0)
+    decayed = {"kind": "sgd", "lr": 0.1, "weight_decay": 1.0}
+    assert (
+        "is meant to end elsewhere"
+        in _train(x_N1, y_N, loss="l1", optimizer={"kind": "sgd", "lr": 0.1}).warnings[-1]
+    )
+    assert _train(x_N1, y_N, loss="l1", optimizer=decayed).warnings == ()

@@ -137,6 +137,18 @@ def test_wrong_settings_end_with_code_2_and_are_named(word: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_an_option_goes_before_its_variable_and_is_checked_alike(tmp_path: Path) -> None:
+    ended = run("serve", "--port", "eighty", "--workers=0", REFIT_PORT="8000")
+    assert ended.returncode == 2
+    assert "REFIT_PORT = 'eighty'" in ended.stderr
+    assert "REFIT_WORKERS = '0'" in ended.stderr
+    with listen("127.0.0.1", 0) as listener:
+        port, taken = str(listener.getsockname()[1]), tmp_path / "data"
+        place = ("--host", "127.0.0.1", "-p", port, "--data-dir", str(taken))
+        ended = run("serve", *place, REFIT_PORT="0", REFIT_DATA_DIR="/proc/none")
+    assert f"cannot listen on 127.0.0.1, port {port}" in ended.stderr
+
+
 def test_a_port_that_is_taken_ends_the_start_in_words(tmp_path: Path) -> None:
     with listen("127.0.0.1", 0) as listener:
         port = str(listener.getsockname()[1])
