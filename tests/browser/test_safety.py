@@ -59,7 +59,7 @@ def test_the_words_of_the_service_stand_beside_the_field_they_are_about(
         screen.find("[name=step]").fill("zero")
         screen.train()
         step = screen.find('[data-pointer="/data/step"]')
-        expect(step.locator(".error")).to_have_text("expected a number, got a string")
+        expect(step.locator(".error")).to_have_text("Enter a number, such as 0.5")
         field = step.locator("input")
         expect(field).to_be_focused()
         expect(field).to_have_attribute("aria-invalid", "true")
@@ -74,8 +74,8 @@ def test_the_words_of_the_service_stand_beside_the_field_they_are_about(
         screen.find(".advanced summary").click()
         screen.train()
         # What is wrong inside the closed part opens it.
-        expect(screen.find('[data-pointer="/epochs"] .error')).to_contain_text("greater than")
-        expect(screen.find('[data-pointer="/optimizer/lr"] .error')).to_contain_text("greater")
+        expect(screen.find('[data-pointer="/epochs"] .error')).to_contain_text("Enter 1 or more")
+        expect(screen.find('[data-pointer="/optimizer/lr"] .error')).to_contain_text("above 0")
         expect(step.locator(".error")).to_have_text("")
         screen.find("[name=epochs]").fill("")
         screen.find("[name=lr]").fill("")
@@ -84,7 +84,7 @@ def test_the_words_of_the_service_stand_beside_the_field_they_are_about(
         screen.find("[name=points]").fill("x,y\n1,2\n2,three\n3,4")
         screen.train()
         expect(form.locator("#source-points .error")).to_contain_text(
-            "line 3, column 2: expected a number, got a string"
+            "line 3, column 2: “three” is no number"
         )
         screen.find("[name=model]").fill(EVIL)
         screen.train()
@@ -92,7 +92,7 @@ def test_the_words_of_the_service_stand_beside_the_field_they_are_about(
 
         screen.find("#predict-form input").fill("one")
         screen.find("#predict-form").get_by_role("button", name="Predict").click()
-        expect(screen.find("#predict-form .error").first).to_contain_text("expected a number")
+        expect(screen.find("#predict-form .error").first).to_contain_text("Enter a number")
     assert service.client.get("/jobs").json()["jobs"][0]["state"] == "succeeded"
 
 

@@ -1,7 +1,7 @@
 // The advanced part of the training form. An empty field leaves the choice to the service.
 
 import { h } from "./dom.js";
-import { field, numberIn, numeric, select } from "./fields.js";
+import { field, integer, numberIn, numeric, select } from "./fields.js";
 
 const AUTOMATIC = [["", "automatic"]];
 const YES_NO = [...AUTOMATIC, ["true", "yes"], ["false", "no"]];
@@ -20,25 +20,25 @@ export function advancedPart() {
         field("/architecture/batch_norm", "Batch norm", select("batch_norm", YES_NO)))),
     h("h3", {}, "Training"),
     h("div", { class: "grid-2" },
-      field("/epochs", "Epochs", numeric("epochs", "", { placeholder: "automatic" })),
+      field("/epochs", "Epochs", integer("epochs", "", { placeholder: "automatic" })),
       field("/loss", "Loss", select("loss", [...AUTOMATIC, ["l1", "mean absolute (L1)"], ["mse", "mean squared"], ["huber", "Huber"]])),
       field("/optimizer/kind", "Optimizer", select("optimizer", [...AUTOMATIC, ["sgd", "SGD"], ["adam", "Adam"], ["adamw", "AdamW"], ["lbfgs", "L-BFGS"]])),
       field("/optimizer/lr", "Learning rate", numeric("lr", "", { placeholder: "automatic" })),
       field("/schedule", "Schedule", select("schedule", [...AUTOMATIC, ["constant", "constant"], ["cosine", "cosine"], ["one_cycle", "one cycle"], ["plateau", "on a plateau"]])),
-      field("/batch_size", "Batch size", numeric("batch_size", "", { placeholder: "automatic" })),
-      field("/early_stopping/patience", "Stop early after", numeric("patience", "", { placeholder: "automatic" }), "epochs without a gain"),
+      field("/batch_size", "Batch size", integer("batch_size", "", { placeholder: "automatic" })),
+      field("/early_stopping/patience", "Stop early after", integer("patience", "", { placeholder: "automatic" }), "epochs without a gain"),
       field("/clip_grad_norm", "Clip gradients at", numeric("clip_grad_norm", "", { placeholder: "not" })),
-      field("/evaluate_every", "Record every", numeric("evaluate_every", "", { placeholder: "automatic" }), "epochs"),
-      field("/seed", "Seed", numeric("seed", "", { placeholder: "42" }))),
+      field("/evaluate_every", "Record every", integer("evaluate_every", "", { placeholder: "automatic" }), "epochs"),
+      field("/seed", "Seed", integer("seed", "", { placeholder: "42" }))),
     h("h3", {}, "Rows"),
     h("div", { class: "grid-2" },
-      field("/split/train", "Share to learn from", numeric("train_share", "", { placeholder: "0.8" })),
+      field("/split/train", "Share to train", numeric("train_share", "", { placeholder: "0.8" })),
       field("/split/validation", "Share to validate", numeric("validation_share", "", { placeholder: "0" })),
       field("/split/shuffle", "Shuffle", select("shuffle", YES_NO)),
       field("/standardize", "Standardize", select("standardize", YES_NO))),
     h("h3", {}, "Afterwards"),
-    h("div", { class: "grid-2" },
-      field("/promote", "Make it active", select("promote", [["if_better", "if it is better"], ["always", "always"], ["never", "never"]], "if_better")),
+    h("div", { class: "stack" },
+      field("/promote", "Make it active", select("promote", [["if_better", "if it is not worse"], ["always", "always"], ["never", "never"]], "if_better"), "than the active one, on the same held-out rows"),
       field("/start_from", "Start from", select("start_from", [["scratch", "scratch"], ["active", "the active one"]], "scratch"))));
 }
 
@@ -70,6 +70,20 @@ export function optionsOf(form) {
   if (elements.promote.value !== "if_better") body.promote = elements.promote.value;
   if (elements.start_from.value !== "scratch") body.start_from = elements.start_from.value;
   return body;
+}
+
+const TUTORIAL = ["source", "noise"];
+const HOW = ["optimizer", "epochs", "schedule", "batch_size", "clip_grad_norm"];
+
+/** The tutorial's steps are made for its own line: others, and other models, are trained as the
+ *  service trains pasted points, where the person has not chosen. */
+export function suited(body) {
+  const isNeural = body.architecture?.kind === "mlp";
+  if (body.data.source !== "line" || (!isNeural && Object.keys(body.data).every((name) => TUTORIAL.includes(name)))) return body;
+  const usual = { loss: "mse", standardize: true, split: { shuffle: true, ...body.split } };
+  if (HOW.every((name) => body[name] === undefined)) usual.optimizer = { kind: isNeural ? "adam" : "lbfgs" };
+  if (isNeural) usual.early_stopping = {};
+  return { ...usual, ...body, split: usual.split };
 }
 
 function put(object, name, value) {

@@ -73,11 +73,11 @@ export async function getIfThere(path) {
   }
 }
 
-/** Send a file of rows, telling how far it has come (`fetch` does not). */
-export function upload(file, type, onProgress) {
+/** Send a file of rows, telling how far it has come (`fetch` does not); `options` say how to read it. */
+export function upload(file, type, onProgress, options = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", `datasets?name=${encodeURIComponent(file.name.slice(0, 128))}`);
+    request.open("POST", `datasets?${new URLSearchParams({ name: file.name.slice(0, 128), ...options })}`);
     request.setRequestHeader("Content-Type", type);
     request.responseType = "json";
     request.upload.onprogress = (event) => onProgress(event.loaded / Math.max(1, event.total));

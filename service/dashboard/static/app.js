@@ -43,8 +43,10 @@ async function look() {
     const model = state.loaded ? state.model : firstModel(health, models.models);
     // Asked for only where it is: a browser shows every 404 in red. The list may have more pages.
     const isThere = models.next !== null || models.models.some((known) => known.model === model);
-    const [jobs, info] = await Promise.all([get(`jobs?model=${encodeURIComponent(model)}&limit=${JOBS}`), isThere ? getIfThere(modelPath(model)) : null]);
-    const isOther = JSON.stringify(info) !== JSON.stringify(state.info) || model !== state.model || !state.loaded;
+    // First the jobs: a version that one of them made and that is missing afterwards is deleted.
+    const jobs = await get(`jobs?model=${encodeURIComponent(model)}&limit=${JOBS}`);
+    const info = isThere ? await getIfThere(modelPath(model)) : null;
+    const isOther = JSON.stringify(info) !== JSON.stringify(state.info) || model !== state.model || !state.loaded || newestMade(jobs.jobs) !== newestMade(state.jobs);
     const versions = info === null ? { versions: [], next: null } : isOther ? await get(`${modelPath(model)}/versions?limit=${VERSIONS}`) : null;
     if (state.loaded && model !== state.model) return; // another was chosen meanwhile
     set({
@@ -57,10 +59,21 @@ async function look() {
       ...jobsWithOlder(jobs),
       ...(versions && { versions: versions.versions, moreVersions: versions.next }),
     });
+    await nameFiles();
   } catch (error) {
     set({ online: !(error instanceof Unreachable) });
     if (!(error instanceof Unreachable)) console.warn(error.message);
   }
+}
+
+const newestMade = (jobs) => jobs.find((job) => job.version !== null)?.version;
+
+/** Fetch the names of files that versions were trained on; one that is deleted has none any more. */
+async function nameFiles() {
+  const ids = state.versions.map((version) => version.spec.data.dataset).filter((id) => id && !(id in state.files));
+  if (ids.length === 0) return;
+  const { datasets } = await get("datasets?limit=100");
+  set({ files: { ...state.files, ...Object.fromEntries(ids.map((id) => [id, null])), ...Object.fromEntries(datasets.map((one) => [one.id, one.name])) } });
 }
 
 /** The newest page of jobs before those that were fetched by "Show older jobs". */
@@ -80,7 +93,7 @@ function firstModel(health, models) {
 async function select(model) {
   if (model === state.model) return;
   history.replaceState(null, "", `#model=${model}`);
-  set({ model, info: null, versions: [], moreVersions: null, jobs: [], moreJobs: null, looked: null, shown: null, compared: null, prediction: null });
+  set({ model, info: null, versions: [], moreVersions: null, jobs: [], moreJobs: null, looked: null, lookedSince: null, shown: null, compared: null, prediction: null });
   await refresh();
 }
 
@@ -98,10 +111,18 @@ function renderHealth() {
   const box = $("health");
   const words = !online ? "No answer" : !health ? "Connecting …" : health.ready ? "Ready" : health.status === "draining" ? "Stopping" : "Nothing to serve yet";
   box.className = `health ${!online ? "is-away" : health?.ready ? "is-ready" : "is-waiting"}`;
-  fill(box.querySelector(".health-text"), words, online && health && h("span", { class: "health-more" }, ` · ${health.device} · ${count(health.workers, "worker")}`));
+  fill(box.querySelector(".health-text"), words, online && health && h("span", { class: "health-more" }, ` · ${health.device}`));
+  box.title = health ? `${count(health.workers, "web worker")} on ${health.device}` : "";
   const banner = $("banner");
   banner.hidden = online;
+  document.body.classList.toggle("is-offline", !online);
   banner.textContent = online ? "" : "The service does not answer. Trying again every two seconds; what you see may be old.";
+}
+
+/** The shorter of the two columns stays in sight while the longer one is scrolled. */
+function keepInSight() {
+  const top = document.querySelector(".top").offsetHeight;
+  for (const column of document.querySelectorAll(".see, .do")) column.style.top = `${Math.min(top + 16, innerHeight - column.offsetHeight - 16)}px`;
 }
 
 on(["models", "model"], renderPicker);
@@ -118,4 +139,6 @@ startVersions(refresh);
 startCode();
 $("model-picker").addEventListener("change", (event) => select(event.target.value));
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+for (const column of document.querySelectorAll(".see, .do")) new ResizeObserver(keepInSight).observe(column);
+addEventListener("resize", keepInSight);
 refresh();

@@ -64,6 +64,8 @@ function axis(side, label, extra = {}) {
     grid: { stroke: color("grid"), width: 1 },
     ticks: { show: false },
     border: { show: side === 2, stroke: color("line-strong"), width: 1 },
+    // Numbers along the bottom need room between them, as wide as they are.
+    ...(side === 2 && { space: (plot, place, least, most) => Math.max(50, 20 + 7 * Math.max(...[least, most].map((value) => number(value, 3).length))) }),
     size: side === 2 ? 30 : (plot, values) => {
       const longest = (values ?? []).reduce((most, text) => Math.max(most, text ? text.length : 0), 0);
       return Math.max(36, 14 + longest * 6.6);
@@ -84,7 +86,7 @@ export function lineChart(box, width, height, { series, data, log, yLabel, onHov
   const options = {
     width,
     height,
-    padding: [10, 14, 0, 0],
+    padding: [10, 28, 0, 0], // half of "1,000,000" stands beyond the last epoch
     legend: { show: false },
     cursor: {
       y: false,
@@ -92,7 +94,7 @@ export function lineChart(box, width, height, { series, data, log, yLabel, onHov
       points: { size: 7, fill: (plot, index) => color(series[index - 1].color) },
     },
     scales: {
-      x: { time: false, range: (plot, least, most) => [least, most > least ? most : least + 1] },
+      x: { time: false, range: epochRange },
       y: isLog ? { distr: 3, log: 10, range: (plot, least, most) => [least / 1.3, most * 1.3] } : { range: (plot, least, most) => padded(Math.min(0, least), most) },
     },
     axes: [
@@ -110,6 +112,12 @@ export function lineChart(box, width, height, { series, data, log, yLabel, onHov
     hooks: { setCursor: [(plot) => onHover(plot.cursor.idx ?? null)] },
   };
   return new uPlot(options, lineData(data, isLog), box);
+}
+
+/** From the first epoch to the last; one alone stands in the middle (uPlot itself would add a hundred). */
+function epochRange(plot, least, most) {
+  const [first, last] = [plot.data[0][0] ?? least, plot.data[0].at(-1) ?? most];
+  return last > first ? [first, last] : [first - 0.5, first + 0.5];
 }
 
 /** 1, 2 or 5 times a power of ten. */

@@ -21,11 +21,13 @@ export function render() {
   tabs($("code-what"), WHAT, what, (key) => { what = key; render(); });
   tabs($("code-how"), HOW, how, (key) => { how = key; render(); });
   $("snippet").textContent = snippet();
+  $("snippet-hint").textContent = how === "python" ? "Needs Refit’s package: “pip install .” in its source folder" : "";
 }
 
 function snippet() {
   const body = what === "predict" ? predictionBody() ?? { x: [0.5] } : trainingBody();
   const model = what === "predict" ? state.model : trainedModel() || state.model;
+  if (body.data?.source === "dataset" && !body.data.dataset) return "# Choose a file under Train first.";
   const base = new URL(".", document.baseURI).href.replace(/\/$/, "");
   return how === "curl" ? curl(base, model, body) : python(base, model, body);
 }
@@ -34,12 +36,16 @@ function curl(base, model, body) {
   const version = lookedVersion() ? `/versions/${lookedVersion()}` : "";
   const short = model === "default" && !version;
   const path = short ? `/${what}` : `/models/${model}${version}/${what}`;
-  const text = JSON.stringify(body);
-  const lines = [`curl ${base}${path} \\`, "  -H 'Content-Type: application/json' \\"];
+  const text = what === "predict" ? JSON.stringify(body) : inLines(body);
+  // -w: a shell's prompt stands in a line of its own then.
+  const lines = [`curl ${base}${path} \\`, "  -w '\\n' \\", "  -H 'Content-Type: application/json' \\"];
   if (what === "train") lines.push("  -H 'Prefer: wait=30' \\");
   const [start, end] = text.length > LONGEST ? ["# put the request into body.json, it is long\n", "  -d @body.json"] : ["", `  -d '${text.replaceAll("'", "'\\''")}'`];
   return start + [...lines, end].join("\n");
 }
+
+/** A JSON object with one member a line. */
+const inLines = (body) => `{\n${Object.entries(body).map(([name, value]) => `    ${quoted(name)}: ${JSON.stringify(value)}`).join(",\n")}\n  }`;
 
 function python(base, model, body) {
   const named = model === "default" ? "" : `, model=${quoted(model)}`;

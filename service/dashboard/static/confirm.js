@@ -1,11 +1,12 @@
 // The dialog that says what a change will do before it is done.
 
 import { $, fill, h } from "./dom.js";
-import { capital, count, judgedPart, number, r2 } from "./format.js";
+import { number, r2 } from "./format.js";
 import { state } from "./state.js";
 
-const ORDER = ["mae", "rmse", "r2", "max_error", "loss"];
-const LABELS = { mae: "mean error", rmse: "RMSE", r2: "R²", max_error: "largest error", loss: "loss" };
+// Not the loss: versions may be trained with different ones, and in other units.
+const ORDER = ["mae", "rmse", "r2", "max_error"];
+const LABELS = { mae: "Mean error", rmse: "RMSE", r2: "R²", max_error: "Largest error" };
 
 /** Ask; true if the person agrees. `body` are elements, `verb` is the word on the button. */
 export function ask(title, body, verb, isDangerous = false) {
@@ -31,25 +32,35 @@ export function ask(title, body, verb, isDangerous = false) {
 
 /** What a move of the active version changes: from which to which, how they differ, for whom. */
 export function moveBody(from, to) {
-  const workers = state.health?.workers ?? 1;
-  const who = h("p", {}, "Predictions of ", h("strong", {}, state.model), ` will be answered by version ${to.version}`, from ? ` instead of version ${from.version}` : "", `. ${capital(count(workers, "web worker"))} ${workers === 1 ? "takes" : "take"} it up one after the other, within a second; no request fails meanwhile.`);
+  const who = h("p", {}, "Predictions of ", h("strong", {}, state.model), ` will be answered by version ${to.version}`, from ? ` instead of version ${from.version}` : "", ", within a second; no request fails meanwhile.");
   return [h("p", { class: "move" }, h("span", { class: "pill" }, from ? `version ${from.version}` : "none"), h("span", { "aria-label": "becomes" }, "→"), h("span", { class: "pill strong" }, `version ${to.version}`)), who, differences(from, to)];
 }
 
 function differences(from, to) {
-  const part = judgedPart(to.metrics);
-  const rows = ORDER.map((name) => [name, from?.metrics[`${part}_${name}`], to.metrics[`${part}_${name}`]])
-    .filter(([, , value]) => value !== undefined && value !== null);
-  if (rows.length === 0) return null;
-  const sameRows = from && from.data_sha256 === to.data_sha256;
-  const show = (name, value) => (name === "r2" ? r2(value) : number(value, 3));
-  return h("div", {},
+  const has = (version, part) => version.metrics[`${part}_mae`] !== undefined;
+  const part = ["test", "validation", "train"].find((one) => has(to, one) && (!from || has(from, one)));
+  if (!part) return h("p", { class: "hint" }, "There are no figures of both to compare.");
+  const isSame = from !== null && isOfSameRows(from, to);
+  const columns = from ? [from, to] : [to];
+  const heads = [`On ${part} rows`, ...columns.map((version) => `Version ${version.version}`), ...(isSame ? ["Verdict"] : [])];
+  return h("div", { class: "stack" },
+    from && !isSame && h("p", {}, "They were trained or tested on different rows, so these figures do not tell which one is better."),
     h("table", { class: "numbers" },
       h("caption", { class: "sr-only" }, "How the versions differ"),
-      h("thead", {}, h("tr", {}, [`On ${part} rows`, from ? `Version ${from.version}` : "Now", `Version ${to.version}`, ""].map((head) => h("th", { scope: "col" }, head)))),
-      h("tbody", {}, rows.map(([name, before, after]) => h("tr", {},
-        h("th", { scope: "row" }, capital(LABELS[name])), h("td", {}, show(name, before)), h("td", { class: "strong" }, show(name, after)), h("td", {}, verdict(name, before, after)))))),
-    from && !sameRows && h("p", { class: "hint" }, "They were trained on different rows, so the figures are not of the same rows either."));
+      h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
+      h("tbody", {}, ORDER.map((name) => {
+        const values = columns.map((version) => version.metrics[`${part}_${name}`]);
+        return h("tr", {},
+          h("th", { scope: "row" }, LABELS[name]),
+          values.map((value, place) => h("td", { class: place === columns.length - 1 && "strong" }, name === "r2" ? r2(value) : number(value, 3))),
+          isSame && h("td", {}, verdict(name, ...values)));
+      }))));
+}
+
+/** Whether both were scored on the same rows: the same file, and the same part of it held out. */
+function isOfSameRows(from, to) {
+  const [one, other] = [from, to].map(({ data_sha256: rows, spec }) => JSON.stringify([rows, spec.split ?? null, spec.split?.shuffle ? spec.seed : null]));
+  return one === other;
 }
 
 function verdict(name, before, after) {

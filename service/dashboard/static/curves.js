@@ -2,9 +2,10 @@
 
 import { canBeLog, Chart, isShort, lineChart, lineData } from "./charts.js";
 import { $, fill, h, table } from "./dom.js";
-import { capital, count, keptAside, number, progressOf } from "./format.js";
+import { capital, count, number, progressOf, promotionOf, proseOf, whole } from "./format.js";
 import { follow, isKnown, pointsOf, startFollowing } from "./follow.js";
-import { comparedJobs, isActive, jobName, on, set, state } from "./state.js";
+import { comparedJobs, isActive, isDeleted, jobName, on, set, state } from "./state.js";
+import { plain } from "./words.js";
 
 const PARTS = ["train", "validation", "test"];
 const DASHES = { train: undefined, validation: [2, 4], test: [7, 4] };
@@ -15,16 +16,12 @@ let frame = 0;
 let hovered = null;
 let drawn = null; // what the chart shows now: {series, data}
 let look = ""; // its lines and scale; with the same ones, only the data are new
-const reached = new Map(); // job id -> epoch, as the stream tells it
+let bar = null; // the progress of a job; its button stays, so that it can be pressed while it moves
 
 export function startCurves(refresh) {
   chart = new Chart($("curves-chart"));
-  startFollowing({
-    onPoints: schedule,
-    onEnd: refresh,
-    onProgress: (id, epoch) => reached.set(id, epoch),
-  });
-  on(["jobs", "compared", "loaded", "online"], () => {
+  startFollowing({ onPoints: schedule, onEnd: refresh });
+  on(["jobs", "compared", "loaded", "online", "looked", "lookedSince", "shown", "versions"], () => {
     if (!state.loaded) return;
     follow(comparedJobs());
     schedule();
@@ -56,8 +53,8 @@ function schedule() {
 
 function draw() {
   const jobs = comparedJobs();
-  renderProgress(jobs);
   const withPoints = jobs.filter((job) => pointsOf(job.id).length > 0);
+  renderProgress(jobs, withPoints);
   const box = $("curves-chart");
   box.querySelector(".empty")?.remove();
   if (withPoints.length === 0) {
@@ -110,44 +107,72 @@ function renderLegend() {
     for (let place = index; place >= 0; place -= 1) if (finite(values[place])) return values[place];
     return null;
   };
+  const epoch = `Epoch ${whole(data[0][index])}`;
+  // Losses are measured now and then: while a job runs, the last ones are of before its progress.
+  const isLatest = hovered === null && comparedJobs().some(isActive);
   fill($("curves-legend"),
-    h("span", { class: "epoch" }, `Epoch ${data[0][index].toLocaleString("en-GB")}`),
+    h("span", { class: "epoch", title: epoch }, isLatest ? "Latest" : epoch),
     series.map((line, place) => h("span", { class: `key line key-${line.color}${line.dash ? " dashed" : ""}` }, `${line.label} `, h("b", {}, number(value(data[place + 1]))))));
 }
 
-function renderProgress(jobs) {
-  const job = jobs.find(isActive) ?? jobs[0];
+function renderProgress(jobs, withPoints) {
+  const job = jobs.find((one) => one.state === "running") ?? jobs.find(isActive);
   const box = $("curves-progress");
-  if (!job) {
-    fill(box);
+  if (job) {
+    renderBar(box, job);
     return;
   }
-  if (!isActive(job)) {
-    const words = jobs.length > 1 ? `${count(jobs.length, "job")} compared: solid lines are train, dashed ones test` : `${capital(jobName(job))}, ${outcome(job)}`;
-    fill(box, h("p", { class: "hint" }, words));
-    return;
-  }
-  const epoch = Math.max(job.progress.epoch, reached.get(job.id) ?? 0);
-  const share = Math.min(1, epoch / job.progress.epochs);
-  const eta = job.progress.eta_seconds;
-  const words = job.state === "queued" ? "Waiting for its turn" : capital(progressOf(epoch, job.progress.epochs, eta));
-  fill(box,
-    h("progress", { max: "1", value: share, "aria-label": `Progress of ${jobName(job)}` }),
-    h("p", { class: "hint" }, words),
-    h("button", { type: "button", class: "quiet", "data-cancel": job.id }, "Cancel"));
+  const hadFocus = box.contains(document.activeElement);
+  bar = null;
+  fill(box, jobs.length > 0 && h("p", { class: "hint" }, jobs.length > 1 ? comparison(jobs, withPoints) : `${capital(jobName(jobs[0]))}, ${outcome(jobs[0])}`));
+  // The job has ended, by its button or by itself: who was at the button goes on from here.
+  if (hadFocus) $("curves-title").focus({ preventScroll: true });
 }
 
-const outcome = (job) => {
-  if (job.state === "succeeded") return job.promotion?.promoted ? "active since its training" : keptAside(job.promotion);
-  return job.state === "failed" ? `failed: ${job.error?.message ?? "unknown"}` : job.state;
-};
+function renderBar(box, job) {
+  if (bar?.id !== job.id) {
+    const hadFocus = box.contains(document.activeElement);
+    const progress = h("progress", { max: "1", "aria-label": `Progress of ${jobName(job)}` });
+    const words = h("p", { class: "hint" });
+    bar = { id: job.id, progress, words };
+    fill(box, progress, words, h("button", { type: "button", class: "quiet", "data-cancel": job.id }, "Cancel"));
+    // Never on to the next Cancel: a second Enter would end another job.
+    if (hadFocus) $("curves-title").focus({ preventScroll: true });
+  }
+  const { epoch, epochs, eta_seconds: eta } = job.progress;
+  bar.progress.value = Math.min(1, epoch / epochs);
+  bar.words.textContent = job.state === "queued" ? "Waiting for its turn" : capital(progressOf(epoch, epochs, eta));
+}
+
+function comparison(jobs, withPoints) {
+  if (jobs.some((job) => !isKnown(job.id))) return "Fetching the curves …";
+  const without = jobs.filter((job) => !withPoints.includes(job)).map(jobName);
+  const dotted = drawnParts(withPoints).includes("validation") ? ", dotted ones validation" : "";
+  const words = `${count(withPoints.length, "job")} compared: solid lines are train${dotted}, dashed ones test`;
+  return without.length === 0 ? words : `${words}; no curve of ${without.join(", ")}`;
+}
+
+const drawnParts = (jobs) => PARTS.filter((part) => jobs.some((job) => pointsOf(job.id).some((point) => finite(point[`${part}_loss`]))));
+
+function outcome(job) {
+  if (job.state === "succeeded") return `${promotionOf(job.promotion)}${isDeleted(job) ? "; deleted since" : ""}`;
+  return job.state === "failed" ? `failed: ${proseOf(plain(job.error?.message ?? "unknown"))}` : job.state;
+}
 
 function emptyState(jobs) {
   if (state.jobs.length === 0) return h("div", { class: "empty" }, h("strong", {}, "No jobs yet"), h("p", {}, "Train the line, and watch both losses fall here."));
+  if (jobs.length === 0 && state.compared === null) return noJob();
   if (jobs.length === 0) return h("div", { class: "empty" }, h("strong", {}, "No job is ticked"), h("p", {}, "Tick jobs in the list to see their curves."));
   if (jobs.some(isActive)) return h("div", { class: "empty" }, h("strong", {}, jobs[0].state === "queued" ? "Waiting for its turn" : "Starting"), h("p", {}, "The curve begins with the first epoch."));
   if (jobs.some((job) => !isKnown(job.id))) return h("div", { class: "empty skeleton" });
   return h("div", { class: "empty" }, h("strong", {}, "No curve"), h("p", {}, "This job ended before its first epoch."));
+}
+
+/** For a version that is looked at: its job is on its way, or there is none. */
+function noJob() {
+  const { looked, shown } = state;
+  if (shown?.version.version !== looked) return h("div", { class: "empty skeleton" });
+  return h("div", { class: "empty" }, h("strong", {}, "No curve"), h("p", {}, `Version ${looked} was trained elsewhere, or its job is no longer here.`));
 }
 
 function renderTable() {
@@ -160,7 +185,7 @@ function renderTable() {
   }
   const { data, series } = drawn;
   const step = Math.ceil(data[0].length / 200);
-  const rows = data[0].map((epoch, index) => [String(epoch), ...data.slice(1).map((values) => number(values[index]))])
+  const rows = data[0].map((epoch, index) => [whole(epoch), ...data.slice(1).map((values) => number(values[index]))])
     .filter((row, index) => index % step === 0 || index === data[0].length - 1);
   fill(box, table("Losses by epoch", ["Epoch", ...series.map((line) => line.label)], rows));
 }

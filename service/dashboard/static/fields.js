@@ -1,6 +1,8 @@
-// Fields of forms, and the service's own words beside the field that a JSON pointer names.
+// Fields of forms, and what is wrong beside the field that a JSON pointer names.
 
 import { h, fill } from "./dom.js";
+import { readNumber } from "./numbers.js";
+import { plain } from "./words.js";
 
 let made = 0;
 
@@ -11,12 +13,13 @@ export function field(pointer, label, input, hint = null) {
   const error = h("p", { class: "error", id: `${input.id}-error` });
   input.setAttribute("aria-describedby", hint ? `${input.id}-hint ${error.id}` : error.id);
   return h("div", { class: `field${input.type === "checkbox" ? " check" : ""}`, "data-pointer": pointer },
-    h("label", { for: input.id }, label), input,
+    h("label", { for: input.id, title: label }, label), input,
     hint && h("p", { class: "hint", id: `${input.id}-hint` }, hint), error);
 }
 
 export const text = (name, value = "", attributes = {}) => h("input", { type: "text", name, value, autocomplete: "off", spellcheck: "false", ...attributes });
 export const numeric = (name, value = "", attributes = {}) => text(name, value, { inputmode: "decimal", ...attributes });
+export const integer = (name, value = "", attributes = {}) => text(name, value, { inputmode: "numeric", ...attributes });
 
 export function select(name, options, value = "") {
   const element = h("select", { name }, options.map(([key, label]) => h("option", { value: key }, label)));
@@ -24,13 +27,25 @@ export function select(name, options, value = "") {
   return element;
 }
 
-/** What a field of numbers holds: a number where it is one, else its text, which the service refuses in its own words. */
+const read = (input) => readNumber(input.value, input.inputMode === "numeric");
+
+/** What a field of numbers holds: a number where it is one, undefined where it is empty, else its text. */
 export function numberIn(input) {
-  const written = input.value.trim().replace("−", "-");
-  if (written === "") return undefined;
-  const value = Number(written);
-  return Number.isFinite(value) ? value : written;
+  const { value, fault } = read(input);
+  return fault ? input.value.trim() : value;
 }
+
+/** What is wrong with the numbers of a form, as faults like those of the service. */
+export function numberFaults(form, isRequired = false) {
+  return [...form.querySelectorAll("input[inputmode]")].filter(isThere).flatMap((input) => {
+    const { value, fault } = read(input);
+    const detail = fault ?? (isRequired && value === undefined ? "Enter a number, such as 0.5" : null);
+    return detail ? [{ pointer: input.closest("[data-pointer]").dataset.pointer, detail }] : [];
+  });
+}
+
+/** Whether a part is on screen, or would be if its `details` were open. */
+const isThere = (element) => !element.closest("[hidden]");
 
 export function clearFaults(form) {
   for (const element of form.querySelectorAll("[aria-invalid]")) element.removeAttribute("aria-invalid");
@@ -43,7 +58,7 @@ export function clearFaults(form) {
  */
 export function showFaults(form, problem, explain = (fault) => fault.detail) {
   clearFaults(form);
-  const fields = [...form.querySelectorAll("[data-pointer]")].filter((element) => element.offsetParent !== null || element.closest("details"));
+  const fields = [...form.querySelectorAll("[data-pointer]")].filter(isThere);
   const rest = [];
   let first = null;
   for (const fault of problem.faults ?? []) {
@@ -51,18 +66,18 @@ export function showFaults(form, problem, explain = (fault) => fault.detail) {
       .filter((element) => fault.pointer === element.dataset.pointer || fault.pointer.startsWith(`${element.dataset.pointer}/`))
       .sort((a, b) => b.dataset.pointer.length - a.dataset.pointer.length)[0];
     if (!place) {
-      rest.push(fault.pointer ? `${fault.pointer}: ${fault.detail}` : fault.detail);
+      rest.push(plain(fault.detail));
       continue;
     }
     const closed = place.closest("details:not([open])");
     if (closed) closed.open = true;
     const error = place.querySelector(".error");
-    error.append(h("span", {}, explain(fault)));
+    error.append(h("span", {}, explain({ ...fault, detail: plain(fault.detail) })));
     const input = place.querySelector("input, select, textarea");
     input?.setAttribute("aria-invalid", "true");
     first ??= input;
   }
-  if ((problem.faults ?? []).length === 0) rest.push(problem.message);
+  if ((problem.faults ?? []).length === 0) rest.push(plain(problem.message));
   fill(form.querySelector(".form-error"), rest.map((words) => h("span", {}, words)));
   (first ?? form.querySelector(".form-error"))?.focus();
 }

@@ -10,11 +10,10 @@ const MAX_KEPT = 50;
 const curves = new Map(); // job id -> {points, complete, stream, refused}
 let listener = () => {};
 let ended = () => {};
-let progressed = () => {};
 
-/** `onPoints` hears that a curve has grown, `onProgress(id, epoch)` how far, `onEnd` that a job has ended. */
-export function startFollowing({ onPoints, onProgress, onEnd }) {
-  [listener, progressed, ended] = [onPoints, onProgress, onEnd];
+/** `onPoints` hears that a curve has grown, `onEnd` that a job has ended. */
+export function startFollowing({ onPoints, onEnd }) {
+  [listener, ended] = [onPoints, onEnd];
   document.addEventListener("visibilitychange", () => { if (document.hidden) closeAll(); });
   addEventListener("pagehide", closeAll);
 }
@@ -72,7 +71,6 @@ function open(id) {
     // An attempt that is made again after a crash may tell an epoch again, with the same numbers.
     while (curve.points.length && curve.points.at(-1).epoch >= point.epoch) curve.points.pop();
     curve.points.push(point);
-    progressed(id, point.epoch);
     listener();
   });
   stream.addEventListener("state", () => ended());

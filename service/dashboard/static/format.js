@@ -14,11 +14,16 @@ export function number(value, digits = 4) {
     return `${minus(Number(mantissa))} × 10${raised}`;
   }
   const rounded = Number(value.toPrecision(digits));
-  const text = size >= 1e4
-    ? rounded.toLocaleString("en-GB", { maximumFractionDigits: 0 })
-    : String(rounded);
-  return minus(text);
+  return minus(size >= 1000 ? rounded.toLocaleString("en-GB", { maximumFractionDigits: digits }) : String(rounded));
 }
+
+/** "2 x + 1": a line without what is not there. */
+export function lineOf(weight, bias, x = "x") {
+  return `${number(weight)} ${x}${bias === 0 ? "" : ` ${bias < 0 ? "−" : "+"} ${number(Math.abs(bias))}`}`;
+}
+
+/** Words of the service, with its numbers written as they are on this page. */
+export const proseOf = (words) => words.replace(/\b\d+(?:\.\d+)?e[+-]?\d+\b/g, (text) => number(Number(text)));
 
 const minus = (text) => String(text).replace("-", "−");
 
@@ -44,6 +49,13 @@ export function ago(iso) {
   return new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
 }
 
+/** "14:03:27" of today, else the day with it. */
+export function clock(iso) {
+  const [at, now] = [new Date(iso), new Date()];
+  const isToday = at.toDateString() === now.toDateString();
+  return at.toLocaleString("en-GB", { ...(!isToday && { day: "numeric", month: "short" }), hour: "2-digit", minute: "2-digit", second: "2-digit" });
+}
+
 /** "4 s", "3 min", "2 h". */
 export function duration(seconds) {
   if (seconds < 1) return "less than 1 s";
@@ -58,8 +70,15 @@ export const count = (amount, noun) => `${whole(amount)} ${noun}${amount === 1 ?
 /** "epoch 1,200 of 5,000, 3 s left". */
 export const progressOf = (epoch, epochs, eta) => `epoch ${whole(epoch)} of ${whole(epochs)}${eta === null ? "" : `, ${duration(eta)} left`}`;
 
-/** What became of the version of a job that was not made active. */
-export const keptAside = (promotion) => `kept aside (${promotion?.reason ?? "as asked"})`;
+/** Whether the version of a job was made active, and why not. */
+export function promotionOf(promotion) {
+  if (promotion?.promoted) return "made active when it finished";
+  const reason = promotion?.reason ?? "";
+  const other = /version \d+/.exec(reason)?.[0] ?? "the active one";
+  if (reason.startsWith("worse")) return `not made active: worse than ${other} on the same rows`;
+  if (/other features/.test(reason)) return `not made active: ${other} takes other columns`;
+  return reason === "" || reason === "promote is never" ? "not made active, as asked" : `not made active: ${proseOf(reason)}`;
+}
 
 /** The rows that a version is judged on: test, else validation, else those it was trained on. */
 export const judgedPart = (metrics) => ["test", "validation", "train"].find((part) => metrics?.[`${part}_loss`] !== undefined) ?? "train";
@@ -77,14 +96,13 @@ export function architectureName(architecture) {
   return architecture.kind;
 }
 
-/** Where the rows came from. */
-export function dataName(data) {
+/** Where the rows came from; `files` are names of datasets by their ids. */
+export function dataName(data, files = {}) {
   if (data.source === "line") {
     const { weight, bias, noise } = data;
-    const sign = bias < 0 ? "−" : "+";
-    return `y = ${number(weight)} x ${sign} ${number(Math.abs(bias))}${noise ? `, noise ${number(noise)}` : ""}`;
+    return `y = ${lineOf(weight, bias)}${noise ? `, noise ${number(noise)}` : ""}`;
   }
   if (data.source === "points") return count(data.x.length, "pasted point");
   if (data.source === "import") return "imported";
-  return "a file";
+  return files[data.dataset] ?? "a file";
 }

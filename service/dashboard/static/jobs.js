@@ -3,8 +3,9 @@
 import { get, post, wordsOf } from "./api.js";
 import { colorOf, toggleCompared } from "./curves.js";
 import { $, announce, fill, h, toast } from "./dom.js";
-import { ago, capital, judgedPart, keptAside, number, progressOf } from "./format.js";
-import { comparedJobs, isActive, jobName, on, set, state } from "./state.js";
+import { ago, capital, judgedPart, number, progressOf, promotionOf, proseOf } from "./format.js";
+import { comparedJobs, isActive, isDeleted, jobName, on, set, state } from "./state.js";
+import { plain } from "./words.js";
 
 const STATES = { queued: "Waiting", running: "Running", succeeded: "Done", failed: "Failed", cancelled: "Cancelled" };
 
@@ -14,7 +15,7 @@ let refresh = () => {};
 
 export function startJobs(refreshAll) {
   refresh = refreshAll;
-  on(["jobs", "compared", "loaded", "moreJobs", "model"], render);
+  on(["jobs", "compared", "loaded", "moreJobs", "model", "looked", "lookedSince", "shown", "versions"], render);
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.("[data-cancel]")?.dataset.cancel;
     if (id) cancel(id);
@@ -59,7 +60,7 @@ function makeRow(job) {
   const progress = h("progress", { max: "1", value: 0 });
   const cancelButton = h("button", { type: "button", class: "quiet", "data-cancel": job.id }, "Cancel");
   const element = h("li", { class: "row" },
-    h("label", { class: "tick" }, tick, swatch, h("span", { class: "sr-only" }, `Draw the curve of job ${job.id.slice(0, 6)}`)),
+    h("label", { class: "tick" }, tick, swatch, h("span", { class: "sr-only" }, `Draw the curve of ${jobName(job)}`)),
     h("div", { class: "row-main" }, h("p", { class: "row-head" }, title, badge, when), progress, detail),
     cancelButton);
   const row = { element, tick, swatch, title, badge, when, detail, progress, cancelButton };
@@ -79,7 +80,9 @@ function update(row, job) {
   row.progress.hidden = job.state !== "running";
   row.progress.value = job.progress.fraction;
   row.progress.setAttribute("aria-label", `Progress of ${jobName(job)}`);
+  const hadFocus = row.cancelButton === document.activeElement;
   row.cancelButton.hidden = !isActive(job);
+  if (hadFocus && row.cancelButton.hidden) row.tick.focus({ preventScroll: true });
   row.cancelButton.setAttribute("aria-label", `Cancel ${jobName(job)}`);
 }
 
@@ -92,12 +95,12 @@ function detailOf(job) {
     const again = job.attempt > 1 ? `, attempt ${job.attempt}` : "";
     return `${progressOf(epoch, epochs, eta)}${again}`;
   }
-  if (job.state === "failed") return job.error?.message ?? "failed";
+  if (job.state === "failed") return proseOf(plain(job.error?.message ?? "failed"));
   if (job.state === "cancelled") return `after ${progressOf(epoch, epochs, null)}`;
   const { metrics, promotion } = job;
   const part = judgedPart(metrics);
-  const end = promotion?.promoted ? "made active" : keptAside(promotion);
-  return `${part} loss ${number(metrics?.[`${part}_loss`], 3)} · ${end}`;
+  const end = isDeleted(job) ? "deleted since" : promotionOf(promotion);
+  return `mean error ${number(metrics?.[`${part}_mae`], 3)} · ${end}`;
 }
 
 /** Say aloud when a job begins, passes a quarter, ends. */
@@ -112,7 +115,8 @@ function tell(job) {
 async function cancel(id) {
   try {
     await post(`jobs/${id}/cancel`);
-    toast("Cancelled: what serves keeps serving.");
+    const active = state.info?.active_version;
+    toast(active ? `Cancelled. Version ${active} still answers.` : "Cancelled.");
   } catch (error) {
     toast(wordsOf(error), true);
   }

@@ -1,9 +1,11 @@
 // Parameters beside the truth and the least-squares optimum; coefficients; how a version was made.
 
 import { h } from "./dom.js";
-import { architectureName, dataName, lossName, number } from "./format.js";
+import { architectureName, dataName, lineOf, lossName, number, whole } from "./format.js";
 
 const SHOWN = 60;
+const IN_SIGHT = 9; // rows of the table that are seen without scrolling
+const NAMED = 12; // features that are named in a sentence
 const OPTIMIZERS = { sgd: "SGD", adam: "Adam", adamw: "AdamW", lbfgs: "L-BFGS" };
 
 /** Rows of [name, learned, truth, optimum] for one target; the bias comes last. */
@@ -14,11 +16,16 @@ export function parameterRows(params, target = 0) {
     const weight = several ? line.weight[target] : line.weight;
     return [...[weight].flat(), several ? line.bias[target] : line.bias];
   };
-  const [learned, truth, optimum] = [pick(params), pick(params.truth), pick(params.least_squares)];
-  if (!learned) return [];
+  const lines = [pick(params), pick(params.truth), pick(params.least_squares)];
+  if (!lines[0]) return [];
+  const most = Math.max(...lines.flatMap((line) => (line ?? []).map(Math.abs)));
+  const [learned, truth, optimum] = lines.map((line) => line?.map((value) => (isDust(value, most) ? 0 : value)));
   const names = params.columns.length === 1 ? ["weight", "bias"] : [...params.columns, "bias"];
   return names.map((name, index) => [name, learned[index], truth?.[index], optimum?.[index]]);
 }
+
+/** What is left of a zero after sums of floating-point numbers. */
+const isDust = (value, most) => Math.abs(value) < 1e-12 && Math.abs(value) < 1e-12 * most;
 
 /** The table beside the picture; null where the model is not linear. */
 export function parameterTable(params) {
@@ -27,8 +34,9 @@ export function parameterTable(params) {
   const hasTruth = params.truth !== null;
   const hasOptimum = params.least_squares !== null;
   const shown = rows.length > SHOWN ? [...rows.slice(0, SHOWN - 1), rows.at(-1)] : rows;
-  return h("div", { class: "scroll params-scroll", tabindex: "0", role: "region", "aria-label": "Parameters" },
-    h("table", { class: "numbers" },
+  const some = rows.length > SHOWN ? `The first ${SHOWN} of ${whole(rows.length)} parameters` : `${whole(rows.length)} parameters`;
+  return h("div", {},
+    h("div", { class: "scroll params-scroll", tabindex: "0", role: "region", "aria-label": "Parameters" }, h("table", { class: "numbers" },
       h("caption", { class: "sr-only" }, "Parameters in raw units"),
       h("thead", {}, h("tr", {},
         h("th", { scope: "col" }, "Parameter"),
@@ -39,8 +47,8 @@ export function parameterTable(params) {
         h("th", { scope: "row", title: name }, name),
         h("td", { class: "strong" }, number(learned)),
         hasTruth && h("td", {}, number(truth)),
-        hasOptimum && h("td", {}, number(optimum)))))),
-    rows.length > SHOWN && h("p", { class: "hint" }, `${SHOWN} of ${rows.length} parameters.`));
+        hasOptimum && h("td", {}, number(optimum))))))),
+    rows.length > IN_SIGHT && h("p", { class: "hint" }, `${some}: scroll to see all.`));
 }
 
 /** A bar for each coefficient, the longest first. */
@@ -82,25 +90,27 @@ function bar(value, optimum, most) {
 /** The line as a formula, for one feature and one target. */
 export function formula(params) {
   if (params.columns.length !== 1 || params.target_names.length !== 1 || typeof params.weight !== "number") return null;
-  const { weight, bias } = params;
-  return `${params.target_names[0]} = ${number(weight)} ${params.columns[0]} ${bias < 0 ? "−" : "+"} ${number(Math.abs(bias))}`;
+  const [, [, bias]] = parameterRows(params);
+  return `${params.target_names[0]} = ${lineOf(params.weight, bias, params.columns[0])}`;
 }
 
+const listOf = (names) => (names.length > NAMED ? `${names.slice(0, NAMED).join(", ")} and ${whole(names.length - NAMED)} more` : names.join(", "));
+
 /** How a version was made, as terms and descriptions. */
-export function recipe(version, params) {
+export function recipe(version, params, files) {
   const { spec, environment } = version;
   const rows = environment.rows ?? null;
-  const parts = rows && ["train", "validation", "test"].filter((part) => rows[part]).map((part) => `${rows[part].toLocaleString("en-GB")} ${part}`).join(" · ");
+  const parts = rows && ["train", "validation", "test"].filter((part) => rows[part]).map((part) => `${whole(rows[part])} ${part}`).join(" · ");
   const facts = [
-    ["Data", dataName(spec.data)],
+    ["Data", dataName(spec.data, files)],
     ["Rows", parts],
-    ["Predicts", params && params.feature_names.length > 1 ? `${params.target_names.join(", ")} from ${params.feature_names.join(", ")}` : null],
+    ["Predicts", params && params.feature_names.length > 1 ? `${params.target_names.join(", ")} from ${listOf(params.feature_names)}` : null],
     ["Model", architectureName(spec.architecture)],
     // A version that was imported tells only its architecture.
     ["Loss", spec.loss && lossName(spec.loss)],
     ["Optimizer", spec.optimizer && `${OPTIMIZERS[spec.optimizer.kind] ?? spec.optimizer.kind}, learning rate ${number(spec.optimizer.lr)}`],
-    ["Epochs", spec.epochs?.toLocaleString("en-GB")],
+    ["Epochs", spec.epochs && whole(spec.epochs)],
     ["Trained on", environment.device],
   ];
-  return h("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { title: value }, value))));
+  return h("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }

@@ -2,11 +2,14 @@
 
 import { getIfThere, modelPath, post, Problem, versionPath } from "./api.js";
 import { $, fill, h } from "./dom.js";
-import { clearFaults, field, numberIn, numeric, select, showFaults } from "./fields.js";
-import { number } from "./format.js";
+import { clearFaults, field, numberFaults, numberIn, numeric, select, showFaults, text } from "./fields.js";
+import { count, number } from "./format.js";
+import { readNumbers } from "./numbers.js";
 import { on, set, shownNumber, state } from "./state.js";
 
 const MANY_FEATURES = 40;
+const MOST_READ = 6;
+const HOW = "One number, or several between spaces; 0,5 is 0.5";
 
 let form = null;
 let changed = () => {};
@@ -16,7 +19,7 @@ export function startPredicting({ onChange }) {
   form = $("predict-form");
   changed = onChange;
   form.addEventListener("submit", (event) => { event.preventDefault(); predict(); });
-  form.addEventListener("input", () => changed());
+  form.addEventListener("input", () => { tellRead(); changed(); });
   on(["shown", "loaded"], render);
 }
 
@@ -42,7 +45,7 @@ function render() {
 
 function inputs(params) {
   const names = params.feature_names;
-  if (names.length === 1 && !params.categories[names[0]]) return field("/x", names[0], numeric("value-0", "0.5", { maxlength: "20000" }), "One value, or several between commas");
+  if (names.length === 1 && !params.categories[names[0]]) return field("/x", names[0], text("value-0", "0.5", { maxlength: "20000" }), HOW);
   const fields = names.slice(0, MANY_FEATURES * 5).map((name, index) => {
     const words = params.categories[name];
     const input = words ? select(`value-${index}`, words.map((word) => [word, word]), words[0]) : numeric(`value-${index}`, "0");
@@ -50,6 +53,18 @@ function inputs(params) {
   });
   return h("div", { class: "predict-fields scroll", tabindex: "0", role: "region", "aria-label": "Features" }, fields);
 }
+
+/** Where a comma had to be understood, say how. */
+function tellRead() {
+  const input = form.elements["value-0"];
+  if (!isSeveral(input)) return;
+  const { values } = readNumbers(input.value);
+  const some = values.slice(0, MOST_READ).join(" and ");
+  form.querySelector(".hint").textContent = !input.value.includes(",") || values.length === 0 ? HOW : `Read as ${values.length > MOST_READ ? `${count(values.length, "number")}: ${some} …` : some}`;
+}
+
+/** Whether a field takes several numbers: that of a model with one feature. */
+const isSeveral = (input) => input?.maxLength > 0;
 
 /** Values to begin with that are like those of the training rows. */
 async function prefill(params) {
@@ -78,7 +93,11 @@ export function predictionBody() {
   const params = state.shown?.params;
   if (!params || !form.elements["value-0"]) return null;
   const names = params.feature_names;
-  if (names.length === 1 && !params.categories[names[0]]) return { x: valuesIn(form.elements["value-0"]) };
+  const several = form.elements["value-0"];
+  if (isSeveral(several)) {
+    const { values, fault } = readNumbers(several.value);
+    return { x: fault ? [several.value.trim()] : values };
+  }
   const row = {};
   names.forEach((name, index) => {
     const input = form.elements[`value-${index}`];
@@ -88,17 +107,20 @@ export function predictionBody() {
   return { rows: [row] };
 }
 
-function valuesIn(input) {
-  return input.value.trim().split(/[\s,;]+/).filter(Boolean).map((text) => {
-    const value = Number(text.replace("−", "-"));
-    return Number.isFinite(value) ? value : text;
-  });
+/** What is wrong with the values, before anybody is asked. */
+function ownFaults() {
+  const several = form.elements["value-0"];
+  if (!isSeveral(several)) return numberFaults(form, true);
+  const { fault } = readNumbers(several.value);
+  return fault ? [{ pointer: "/x", detail: fault }] : [];
 }
 
 async function predict() {
   const body = predictionBody();
   if (!body) return;
   clearFaults(form);
+  const faults = ownFaults();
+  if (faults.length) return refuse({ faults });
   const { shown, info, model } = state;
   const isActive = shown.version.version === info?.active_version;
   const path = isActive ? modelPath(model) : versionPath(model, shown.version.version);
@@ -106,10 +128,14 @@ async function predict() {
     const answer = await post(`${path}/predict`, { ...body, explain: true });
     show(answer, body, shown.params);
   } catch (error) {
-    fill($("predict-result"));
-    if (error instanceof Problem) showFaults(form, error, (fault) => fault.detail);
+    if (error instanceof Problem) refuse(error);
     else fill($("predict-result"), h("p", { class: "error" }, "The service does not answer."));
   }
+}
+
+function refuse(problem) {
+  showFaults(form, problem);
+  fill($("predict-result"), h("p", { class: "hint" }, "No answer: see what is marked above."));
 }
 
 function show(answer, body, params) {

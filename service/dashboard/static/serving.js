@@ -2,7 +2,7 @@
 
 import { get, getIfThere, modelPath, Problem, versionPath } from "./api.js";
 import { $, fill, h } from "./dom.js";
-import { ago, judgedPart, number, r2 } from "./format.js";
+import { ago, judgedPart, number, proseOf, r2 } from "./format.js";
 import { formula, parameterTable, recipe } from "./params.js";
 import { isActive, on, set, shownNumber, state } from "./state.js";
 
@@ -10,7 +10,7 @@ let wanted = ""; // model and version that are on screen, or on their way
 
 export function startServing() {
   on(["info", "looked", "model", "loaded"], load);
-  on(["shown", "info", "looked", "model", "loaded", "jobs"], render);
+  on(["shown", "info", "looked", "model", "loaded", "jobs", "files"], render);
 }
 
 /** Fetch what the card shows, once for each version. */
@@ -30,7 +30,9 @@ async function load() {
       get(`${path}/params?state_dict=false`).catch(nothingIfProblem),
     ]);
     const { fit, problem } = await fitOf(record);
-    if (key === wanted) set({ shown: { version: record, params, fit, problem }, prediction: null });
+    // Known already, unless it is on no page of the list; then its curve is wanted all the same.
+    const job = record.job === null || state.jobs.some((known) => known.id === record.job) ? null : await getIfThere(`jobs/${record.job}`).catch(nothingIfProblem);
+    if (key === wanted) set({ shown: { version: record, params, fit, problem, job }, prediction: null });
   } catch (error) {
     if (key === wanted) wanted = "";
     if (error instanceof Problem) set({ looked: null });
@@ -59,7 +61,7 @@ function render() {
   const body = $("serving-body");
   const isLooked = state.looked !== null && state.looked !== info?.active_version;
   $("serving-name").textContent = state.model;
-  $("serving-kicker").textContent = isLooked ? "Not active, only looked at" : "Answering now";
+  $("serving-kicker").textContent = isLooked ? "Not active" : "Answering now";
   body.classList.toggle("loading", shownNumber() !== null && shown === null);
   body.classList.toggle("blank", shownNumber() === null);
   renderLooking(isLooked);
@@ -75,11 +77,11 @@ function render() {
   const words = params && formula(params);
   fill($("params"),
     words && h("p", { class: "formula" }, words),
+    version.warnings.length > 0 && h("ul", { class: "warnings", "aria-label": "Warnings" }, version.warnings.map((warning) => h("li", {}, proseOf(warning)))),
     params && parameterTable(params),
-    recipe(version, params),
-    version.warnings.length > 0 && h("ul", { class: "warnings", "aria-label": "Warnings" }, version.warnings.map((warning) => h("li", {}, warning))),
+    recipe(version, params, state.files),
     h("p", { class: "hint" }, `Made ${ago(version.created_at)} · `,
-      h("a", { href: `${versionPath(version.model, version.version)}/state_dict.pth` }, "state_dict.pth")));
+      h("a", { href: `${versionPath(version.model, version.version)}/state_dict.pth` }, "Download state_dict.pth")));
 }
 
 function stats(version) {
@@ -96,15 +98,16 @@ function stats(version) {
 function renderLooking(isLooked) {
   const box = $("looking");
   box.hidden = !isLooked;
-  if (!isLooked) {
-    fill(box);
-    return;
-  }
-  const active = state.info?.active_version;
-  fill(box,
-    h("p", {}, active ? `You are looking at version ${state.looked}; predictions are answered by version ${active}.` : `You are looking at version ${state.looked}; no version is active.`),
-    h("button", { type: "button", "data-activate": String(state.looked) }, `Activate version ${state.looked} …`),
-    h("button", { type: "button", class: "quiet", onclick: () => set({ looked: null }) }, "Back to the active one"));
+  const [active, looked] = [state.info?.active_version, state.looked];
+  const words = isLooked ? `You are looking at version ${looked}. ${active ? `Clients are answered by version ${active}` : "No version answers clients"}; the form on this page asks version ${looked}.` : "";
+  if (words === box.querySelector("p")?.textContent) return;
+  const hadFocus = box.contains(document.activeElement);
+  fill(box, isLooked && [
+    h("p", {}, words),
+    h("div", { class: "note-buttons" },
+      h("button", { type: "button", "data-activate": String(looked) }, `Activate version ${looked} …`),
+      h("button", { type: "button", class: "quiet", onclick: () => set({ looked: null }) }, active ? `Back to version ${active}` : "Back"))]);
+  if (hadFocus) $("serving").focus({ preventScroll: true });
 }
 
 function blank() {

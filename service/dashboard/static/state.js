@@ -1,5 +1,7 @@
 // What the page knows, and who wants to hear of it.
 
+import { clock } from "./format.js";
+
 export const state = {
   loaded: false,
   online: true,
@@ -12,8 +14,10 @@ export const state = {
   jobs: [],
   moreJobs: null,
   looked: null, // a version somebody looks at instead of the active one
-  shown: null, // {version, params, fit, problem} of the version on screen
-  compared: null, // ids of jobs whose curves are drawn; null follows the newest
+  lookedSince: null, // id of the newest job when that look began
+  shown: null, // {version, params, fit, problem, job} of the version on screen
+  compared: null, // ids of jobs whose curves are drawn; null follows what is on screen
+  files: {}, // names of datasets by their ids
   prediction: null, // the last one, drawn into the fit
 };
 
@@ -43,9 +47,32 @@ export const shownNumber = () => state.looked ?? state.info?.active_version ?? n
 
 /** The jobs whose curves are drawn, newest first. */
 export function comparedJobs() {
-  if (state.compared === null) return state.jobs.slice(0, 1);
-  return state.jobs.filter((job) => state.compared.includes(job.id));
+  if (state.compared !== null) return state.jobs.filter((job) => state.compared.includes(job.id));
+  const job = state.looked === null ? current(state.jobs) : current(newJobs()) ?? jobOfShown();
+  return job ? [job] : [];
 }
 
-/** A short name of a job: the version it made, or the first letters of its id. */
-export const jobName = (job) => (job.version === null ? `job ${job.id.slice(0, 6)}` : `version ${job.version}`);
+/** The one that runs, since one that waits has nothing to show; else the newest. */
+const current = (jobs) => jobs.find((job) => job.state === "running") ?? jobs[0];
+
+/** The jobs that were asked for since somebody began to look at another version. */
+function newJobs() {
+  const place = state.jobs.findIndex((job) => job.id === state.lookedSince);
+  return place < 0 ? [] : state.jobs.slice(0, place);
+}
+
+/** The job that made the version on screen; an old one is on no page of the list. */
+function jobOfShown() {
+  const { looked, shown } = state;
+  return state.jobs.find((job) => job.version === looked) ?? (shown?.version.version === looked ? shown.job : undefined);
+}
+
+/** A short name of a job: the version it made, or when it was asked for. */
+export const jobName = (job) => (job.version === null ? `training of ${clock(job.created_at)}` : `version ${job.version}`);
+
+/** Whether the version that a job made is deleted, as far as the list on screen reaches. */
+export function isDeleted(job) {
+  if (job.version === null || !state.loaded) return false;
+  const oldest = state.versions.at(-1)?.version ?? 0;
+  return (state.moreVersions === null || job.version > oldest) && !state.versions.some((known) => known.version === job.version);
+}

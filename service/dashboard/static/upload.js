@@ -1,25 +1,32 @@
 // Training on a file: send it, or take one that was sent before, and choose its columns.
 
-import { get, getIfThere, Problem, upload } from "./api.js";
+import { get, getIfThere, upload, wordsOf } from "./api.js";
 import { $, announce, fill, h } from "./dom.js";
 import { count, number, whole } from "./format.js";
+import { fileWords } from "./words.js";
 
 const TYPES = { csv: "text/csv", txt: "text/csv", tsv: "text/csv", ndjson: "application/x-ndjson", jsonl: "application/x-ndjson", parquet: "application/vnd.apache.parquet" };
 const FEW_CATEGORIES = 30;
 
-/** The part of the form for files; `data()` is what to train on, null before a file is chosen. */
+/**
+ * The part of the form for files: `data()` is what to train on, null before a file is chosen; `faults()` say
+ * what is missing to train on it.
+ */
 export function filePart(onChange) {
   let dataset = null;
+  let failed = []; // why the last file cannot be trained on
+  let latest = 0; // of several files in a row, the last one counts
   const input = h("input", { type: "file", id: "file", class: "sr-only", accept: ".csv,.tsv,.txt,.ndjson,.jsonl,.parquet", onchange: () => input.files[0] && send(input.files[0]) });
   const status = h("p", { class: "hint", role: "status" });
   const error = h("p", { class: "error" });
+  const again = h("button", { type: "button", hidden: true }, "Read with decimal comma");
   const drop = h("div", { class: "drop" },
     input,
     h("label", { for: "file", class: "button" }, "Choose a file"),
     h("p", { class: "hint" }, "or drop one here: CSV with a header, Parquet, or JSON lines"));
   const earlier = h("select", { "aria-label": "A file sent before", onchange: () => earlier.value && choose(earlier.value) });
   const columns = h("div", { class: "columns" });
-  const element = h("div", { class: "stack", "data-pointer": "/data" }, drop, earlier, status, error, columns);
+  const element = h("div", { class: "stack", "data-pointer": "/data" }, drop, earlier, status, error, again, columns);
 
   drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
   drop.addEventListener("dragleave", () => drop.classList.remove("over"));
@@ -32,30 +39,60 @@ export function filePart(onChange) {
   async function list() {
     const { datasets } = await get("datasets?limit=50").catch(() => ({ datasets: [] }));
     earlier.hidden = datasets.length === 0;
-    fill(earlier, h("option", { value: "" }, "… or take one that was sent before"),
+    fill(earlier, h("option", { value: "" }, "… or one sent before"),
       datasets.map((known) => h("option", { value: known.id }, `${known.name ?? known.id.slice(0, 8)} (${count(known.rows, "row")})`)));
     earlier.value = dataset?.id ?? "";
   }
 
-  async function send(file) {
+  /** Forget the file before: what is trained is what is on screen. */
+  function clear() {
+    dataset = null;
+    failed = [];
+    again.hidden = true;
+    status.textContent = "";
     fill(error);
+    fill(columns);
+    onChange();
+  }
+
+  function refuse(words) {
+    clear();
+    failed = words;
+    earlier.value = "";
+    fill(error, words.map((line) => h("span", {}, line)));
+    announce(words.join(" "));
+  }
+
+  async function send(file, options = {}) {
+    clear();
+    earlier.value = "";
+    latest += 1;
+    const mine = latest;
     const type = TYPES[file.name.split(".").pop().toLowerCase()] ?? "text/csv";
+    const tell = (share) => { if (mine === latest) status.textContent = share < 1 ? `Sending ${file.name}: ${Math.round(share * 100)} %` : `Reading ${file.name} …`; };
+    tell(0);
     try {
-      status.textContent = `Sending ${file.name} …`;
-      show(await upload(file, type, (share) => { status.textContent = share < 1 ? `Sending ${file.name}: ${Math.round(share * 100)} %` : `Reading ${file.name} …`; }));
+      const found = await upload(file, type, tell, options);
+      if (mine !== latest) return;
+      show(found);
       await list();
     } catch (problem) {
-      status.textContent = "";
-      const words = problem instanceof Problem && problem.faults.length ? problem.faults.map((fault) => [fault.line && `line ${fault.line}`, fault.column && `column ${fault.column}`].filter(Boolean).join(", ") + `: ${fault.detail}`) : [problem.message];
-      fill(error, words.map((line) => h("span", {}, line.replace(/^: /, ""))));
-      announce(words.join(" "));
+      if (mine !== latest) return;
+      refuse(problem.faults?.length ? problem.faults.map(fileWords) : [wordsOf(problem)]);
+      again.hidden = !problem.faults?.some(({ detail }) => detail.includes("send decimal=comma"));
+      again.onclick = () => send(file, { decimal: "comma" });
     }
     input.value = "";
   }
 
   async function choose(id) {
-    fill(error);
-    show(await get(`datasets/${id}`));
+    clear();
+    latest += 1;
+    const mine = latest;
+    const found = await get(`datasets/${id}`).catch(wordsOf);
+    if (mine !== latest) return;
+    if (typeof found === "string") refuse([found]);
+    else show(found);
   }
 
   /** Begin with a dataset as it was trained on before; with nothing where it is gone. */
@@ -65,9 +102,13 @@ export function filePart(onChange) {
     show(found);
     for (const box of columns.querySelectorAll("[name=feature]")) box.checked = features.includes(box.value);
     for (const radio of columns.querySelectorAll("[name=target]")) radio.checked = radio.value === [target].flat()[0];
+    earlier.value = id;
+    onChange();
   }
 
   function show(found) {
+    if (found.columns.length < 2) return refuse([`${found.name ?? "The file"} has one column only: it needs at least two, one to predict and one to predict it from.`]);
+    if (!found.columns.some(isNumeric)) return refuse([`No column of ${found.name ?? "the file"} holds numbers, so there is nothing to predict.`]);
     dataset = found;
     status.textContent = `${found.name ?? "The file"}: ${count(found.rows, "row")}, ${count(found.columns.length, "column")}. Choose what to predict, and from what.`;
     renderColumns();
@@ -110,7 +151,13 @@ export function filePart(onChange) {
     return asked;
   }
 
-  return { element, data, list, take, rows: () => dataset?.rows ?? 0 };
+  function faults() {
+    if (!dataset) return failed.length ? [...failed, "Choose another file."] : ["Choose a file first."];
+    const { features, target } = data();
+    return [!target && "Choose the column to predict.", !features.length && "Tick at least one column under “From”."].filter(Boolean);
+  }
+
+  return { element, data, faults, list, take, rows: () => dataset?.rows ?? 0 };
 }
 
 const isNumeric = (column) => ["number", "integer", "boolean"].includes(column.type);

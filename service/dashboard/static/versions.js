@@ -10,7 +10,7 @@ let refresh = () => {};
 
 export function startVersions(refreshAll) {
   refresh = refreshAll;
-  on(["versions", "info", "looked", "loaded", "moreVersions", "model"], render);
+  on(["versions", "info", "looked", "loaded", "moreVersions", "model", "files"], render);
   $("rollback").addEventListener("click", rollBack);
   $("versions-more").addEventListener("click", more);
   document.addEventListener("click", (event) => {
@@ -30,12 +30,20 @@ function render() {
   button.textContent = earlier === null ? "Roll back …" : `Roll back to version ${earlier} …`;
   button.title = earlier === null ? "No other version was active before" : "";
   const focused = document.activeElement?.closest?.("#versions-list [data-focus]")?.dataset.focus;
+  const hadFocus = focused || document.activeElement === button;
   if (state.versions.length === 0) {
-    fill(list, h("li", { class: "empty" }, h("strong", {}, "No versions yet"), h("p", {}, "Every training that succeeds makes one; the better one answers predictions.")));
+    fill(list, h("li", { class: "empty" }, h("strong", {}, "No versions yet"), h("p", {}, "Every training that succeeds makes one; one that is not worse answers predictions.")));
     return;
   }
   fill(list, state.versions.map(row));
-  if (focused) list.querySelector(`[data-focus="${focused}"]`)?.focus();
+  if (hadFocus) focusOn(focused ?? "");
+}
+
+/** Where somebody was; else the row; else the heading, when the row is gone too. */
+function focusOn(name) {
+  const find = (wanted) => $("versions-list").querySelector(`[data-focus="${wanted}"]`);
+  const same = name === "" && document.activeElement === $("rollback") && !$("rollback").disabled ? $("rollback") : find(name);
+  (same ?? find(name.replace(/^[a-z]+/, "look")) ?? $("versions-title")).focus({ preventScroll: true });
 }
 
 function row(version) {
@@ -50,7 +58,7 @@ function row(version) {
         h("button", { type: "button", class: "link row-title", "data-focus": `look-${number_}`, "aria-pressed": String(isShown), title: "Show its picture and parameters above", onclick: () => look(number_) }, `Version ${number_}`),
         isActive && h("span", { class: "badge is-active" }, "Active"),
         h("span", { class: "when" }, ago(version.created_at))),
-      h("p", { class: "row-detail" }, `${architectureName(spec.architecture)} · ${dataName(spec.data)}`),
+      h("p", { class: "row-detail" }, `${architectureName(spec.architecture)} · ${dataName(spec.data, state.files)}`),
       h("p", { class: "row-detail figures" }, `mean error ${number(metrics[`${part}_mae`], 3)} · R² ${r2(metrics[`${part}_r2`])}`)),
     h("div", { class: "row-buttons" },
       !isActive && h("button", { type: "button", "data-activate": String(number_), "data-focus": `activate-${number_}`, "aria-label": `Activate version ${number_}` }, "Activate …"),
@@ -58,7 +66,7 @@ function row(version) {
 }
 
 function look(number_) {
-  set({ looked: number_ === state.info?.active_version ? null : number_ });
+  set({ looked: number_ === state.info?.active_version ? null : number_, lookedSince: state.jobs[0]?.id ?? null });
   $("serving").scrollIntoView({ block: "nearest" });
 }
 
@@ -81,18 +89,20 @@ async function move(number_, title, verb, path) {
     const moved = await post(path, undefined, { Prefer: "wait=10" });
     set({ looked: null });
     const words = moved.acknowledged === moved.workers
-      ? `Version ${moved.version} answers now, in all ${moved.workers} web workers.`
-      : `Version ${moved.version} is active; ${moved.acknowledged} of ${moved.workers} web workers have taken it up.`;
+      ? `Version ${moved.version} answers now.`
+      : `Version ${moved.version} is active, but only ${moved.acknowledged} of ${moved.workers} workers answer with it yet.`;
     toast(words);
     announce(words);
   } catch (error) {
     toast(wordsOf(error), true);
   }
-  refresh();
+  await refresh();
+  if (document.activeElement === document.body) focusOn(`look-${number_}`);
 }
 
 async function erase(version) {
-  const body = h("p", {}, `Its parameters and metrics are gone then, and the number ${version.version} is not given out again. Predictions go on: it is not active.`);
+  const active = state.info?.active_version;
+  const body = h("p", {}, `Its parameters and figures are lost for good, and no other version gets the number ${version.version}.${active ? ` Version ${active} still answers.` : ""}`);
   if (!(await ask(`Delete version ${version.version}?`, [body], `Delete version ${version.version}`, true))) return;
   try {
     await remove(versionPath(version.model, version.version));
@@ -101,7 +111,8 @@ async function erase(version) {
   } catch (error) {
     toast(wordsOf(error), true);
   }
-  refresh();
+  await refresh();
+  if (document.activeElement === document.body) focusOn("");
 }
 
 async function more() {
