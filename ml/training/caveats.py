@@ -15,9 +15,9 @@ WIDE = 1e-4
 """Differences of predictions, in standard deviations of y, that are worth a word."""
 
 FAR = 0.125
-"""The same, where another loss than the mean square may well end elsewhere. The tutorial's steps end
-0.104 from the optimum on lines that they are made for (its exercise, 0.3 x + 0.9), and 0.18 after a
-tenth of the epochs."""
+"""The same, where another loss than the mean square may well end elsewhere. The tutorial's steps
+end 0.104 from the optimum on lines that they are made for (its exercise, 0.3 x + 0.9), and 0.18
+after a tenth of the epochs."""
 
 WEAK = 1e-5
 """Directions in which standardized features vary by so small a share of the greatest are hard to
