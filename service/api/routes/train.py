@@ -34,6 +34,7 @@ Key = Annotated[
 _RESPONSES = {
     200: {"model": JobResponse, "description": "The job has ended (with `Prefer: wait`)."},
     **problems(
+        HTTPStatus.NOT_FOUND,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         HTTPStatus.TOO_MANY_REQUESTS,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx
@@ -21,6 +23,10 @@ from service.settings import Settings
 from service.wiring import build_app
 
 JSON = {"Content-Type": "application/json"}
+
+
+OF_ANY_ADDRESS = {403, 405}
+"""`cross_origin` and `method_not_allowed`."""
 
 
 class Client:
@@ -50,7 +56,19 @@ class Client:
 
         answer = self._portal.call(ask)
         assert may_be_a_bug or answer.status_code != 500, f"a bug, see the log: {answer.text}"
+        assert may_be_a_bug or self._is_told(method, path, answer.status_code), (
+            f"OpenAPI tells nothing of {answer.status_code} from {method} {path}: {answer.text}"
+        )
         return answer
+
+    def _is_told(self, method: str, path: str, status: int) -> bool:
+        """Whether OpenAPI names this status for the operation; what middleware answers is told once
+        for all of them, under `/docs/errors`."""
+        place = httpx.URL(path).path
+        for pattern, statuses in _operations(self.app).get(method.lower(), []):
+            if pattern.fullmatch(place):
+                return status in OF_ANY_ADDRESS or str(status) in statuses
+        return True  # An address that is not part of the API, such as that of its documentation.
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.request("GET", path, **options)
@@ -129,6 +147,18 @@ class Client:
         finally:
             self._portal.call(leave.set)
             done.result(10)
+
+
+@cache
+def _operations(app: FastAPI) -> dict[str, list[tuple[re.Pattern[str], set[str]]]]:
+    """By method: what the paths look like, those without parameters first, and their statuses."""
+    found: dict[str, list[tuple[re.Pattern[str], set[str]]]] = {}
+    paths = app.openapi()["paths"]
+    for path in sorted(paths, key=lambda path: path.count("{")):
+        for method, operation in paths[path].items():
+            pattern = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path)))
+            found.setdefault(method, []).append((pattern, set(operation["responses"])))
+    return found
 
 
 def _scope(method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
