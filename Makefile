@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENVS ?= $(VENV)/bench
+BENCH_FIGURES ?= $(VENV)/bench-figures
+BENCH_ROUNDS ?= 5
 .DEFAULT_GOAL := help
 .PHONY: help install run test faults check format bench container clean
 
@@ -39,8 +41,12 @@ format: $(VENV)/installed ## format the code
 
 bench: $(VENV)/installed ## time training and serving beside others (wants wrk; 7 GB of environments)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
-	$(BIN)/python -m benchmarks.train
-	$(BIN)/python -m benchmarks.serving --venvs $(BENCH_VENVS) --picture docs/images/latency.svg
+	@mkdir -p $(BENCH_FIGURES)
+	$(BIN)/python -m benchmarks.train --rounds $(BENCH_ROUNDS) --json $(BENCH_FIGURES)/train.json
+	$(BIN)/python -m benchmarks.serving --rounds $(BENCH_ROUNDS) --json $(BENCH_FIGURES)/serving.json --venvs $(BENCH_VENVS) --picture docs/images/latency.svg
+	$(BIN)/python -m benchmarks.binary --rounds $(BENCH_ROUNDS) --json $(BENCH_FIGURES)/binary.json
+	$(BIN)/python -m benchmarks.slow_clients --rounds $(BENCH_ROUNDS) --json $(BENCH_FIGURES)/slow.json
+	$(BIN)/python -m benchmarks.aims $(BENCH_FIGURES)
 
 container: ## build the image, and prove that a container of it does what it should
 	scripts/container-proof

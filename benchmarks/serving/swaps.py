@@ -39,6 +39,7 @@ LONG_JOB = {
     "evaluate_every": 1_000,
     "promote": "never",
 }
+AS_IT_IS, FIRST = "as it is", "the service before all else"
 IDLE, TRAINING = "idle", "a training runs"
 SWAPPING, ASKING = f"{SELDOM} swaps a round", f"{OFTEN} other requests a round"
 SWAPPING_OFTEN = f"{OFTEN} swaps a round"
@@ -60,11 +61,11 @@ class Segment:
 
 def swaps(rounds: int, picture: Path | None) -> dict[str, dict[str, dict[str, float]]]:
     """Medians of the rounds, by scheduling; prints the tables, and draws the last round."""
-    found = {"as it is": _swaps(rounds, False, None if may_have_priority() else picture)}
+    found = {AS_IT_IS: _swaps(rounds, False, None if may_have_priority() else picture)}
     if may_have_priority():
         # Takes the other programs of a shared machine out of the figures; and what the training
         # costs by holding a core, as it has no such priority: what is left is all else it costs.
-        found["the service before all else"] = _swaps(rounds, True, picture)
+        found[FIRST] = _swaps(rounds, True, picture)
     return found
 
 
