@@ -51,7 +51,7 @@ class OrderedMap:
     def __init__(self, weight_TF: np.ndarray, bias_T: np.ndarray) -> None:
         targets, features = weight_TF.shape
         self._weight_TF = weight_TF
-        # -0.0 becomes 0.0: beside any other bias it is no matter whether a sum of zeros is negative.
+        # -0.0 becomes 0.0: then it is no matter which sign a sum of zeros has.
         self._bias_T = bias_T + np.float32(0)
         # The bias is the weight of one feature more, which is 1 in every row.
         self._weight_TG = np.column_stack((weight_TF, self._bias_T))
