@@ -32,8 +32,8 @@ from service.serving.work import HEAVY_SECONDS
 
 class StraightRoute(BaseRoute):
     """Inference by the active version of a model, where that is loaded, past FastAPI's routes and
-    dependencies: they take a tenth of a millisecond, a fifth of what 100,000 values take. All else
-    goes the usual way."""
+    dependencies. All else goes the usual way. Without the dependencies 100,000 values take a fifth
+    less, without the routes a small request 40 us of 200 less."""
 
     path = path_format = "/v2/models/{model}/infer"
 
