@@ -23,6 +23,7 @@ from service.observability.metrics import Metrics
 from service.observability.pulse import pulse
 from service.registry.importing import Importer
 from service.registry.registry import Registry
+from service.serving.heap import keep_freed_memory
 from service.serving.inference import Inference
 from service.serving.pool import Pool
 from service.serving.rollout import Rollout
@@ -41,6 +42,7 @@ def build_parts(
     Raises:
         DeviceUnavailableError: the device of the settings is not here.
     """
+    keep_freed_memory()
     limit_threads(settings.predict_threads)
     device = pick_device(settings.device)
     database = Database(settings.sqlalchemy_url)

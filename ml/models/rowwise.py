@@ -4,6 +4,7 @@ A matrix product picks its kernel, and with it the order of summation, by the nu
 that `nn.Linear` gives one row other last bits alone than among others (from 4 features on, seen
 with MKL). Here each cell is one dot product of its own: the same bits always, and for few targets
 faster too. 1 row × 16 features: 1.2 us, `F.linear` 4.8; 100,000 × 16: 1.4 ms, `F.linear` 11.
+Several targets of a few features are summed feature by feature (`ml.models.ordered`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import struct
 
 import numpy as np
 
-from ml.data.scaling import Scaling
+from ml.data.scaling import BLOCK_VALUES, Scaling
 from ml.models.architecture import Line
+from ml.models.ordered import OrderedMap, is_faster
 from ml.spec.base import FLOAT32_MAX
 
 
@@ -26,18 +28,28 @@ class LinearMap:
         targets, features = self._weight_TF.shape
         self._weight_F = self._weight_TF[0] if targets == 1 else None
         self._weight_1T = self._weight_TF.T if features == 1 else None
+        self._ordered: OrderedMap | None = None
+        self.block_rows = max(1, BLOCK_VALUES // max(features, targets))
+        """The number of rows that is best given at once, where there are more."""
+        if is_faster(features, targets):
+            self._ordered = OrderedMap(self._weight_TF, self._bias_T)
+            self.block_rows = self._ordered.block_rows
 
-    def __call__(self, x_NF: np.ndarray) -> np.ndarray:
-        """``y_NT = x_NF @ weight_TF.T + bias_T``, for C-contiguous float32 rows."""
-        product_NT: np.ndarray
+    def __call__(self, x_NF: np.ndarray, out_NT: np.ndarray | None = None) -> np.ndarray:
+        """``y_NT = x_NF @ weight_TF.T + bias_T``, for C-contiguous float32 rows; in ``out_NT``,
+        float32, where that is given."""
+        if self._ordered is not None:
+            return self._ordered(x_NF, out_NT)
+        y_NT: np.ndarray
         if self._weight_1T is not None:
-            product_NT = x_NF * self._weight_1T
+            y_NT = np.multiply(x_NF, self._weight_1T, out=out_NT)
         elif self._weight_F is not None:
-            product_NT = np.vecdot(x_NF, self._weight_F)[:, None]
+            y_N = np.vecdot(x_NF, self._weight_F, out=None if out_NT is None else out_NT[:, 0])
+            y_NT = y_N[:, None] if out_NT is None else out_NT
         else:
-            product_NT = np.vecdot(x_NF[:, None, :], self._weight_TF)
-        product_NT += self._bias_T
-        return product_NT
+            y_NT = np.vecdot(x_NF[:, None, :], self._weight_TF, out=out_NT)
+        y_NT += self._bias_T
+        return y_NT
 
 
 _FLOAT32 = struct.Struct("<f")

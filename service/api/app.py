@@ -72,6 +72,7 @@ def create_app(make_state: MakeState) -> FastAPI:
         metrics,
     ):
         app.include_router(noun.router)
+    app.router.routes.insert(0, v2_infer.StraightRoute())
     app.state.page = load_page()
     app.include_router(page_router(app.state.page))
     install_openapi(app)

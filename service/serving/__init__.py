@@ -10,5 +10,6 @@ tensor_rows the rows of such a request
 named       rows of numbers by feature name, read as arrays
 plain       numbers in, numbers out: read and written as arrays
 work        what is done beside the event loop: bounded, and joined
+heap        what the allocator keeps of large requests
 inference   answers a prediction: which version, and which errors
 """

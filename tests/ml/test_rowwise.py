@@ -30,7 +30,8 @@ def statistics(features: int, targets: int, generator: np.random.Generator) -> S
 
 @pytest.mark.parametrize("is_scaled", [False, True])
 @pytest.mark.parametrize(
-    ("features", "targets"), [(1, 1), (1, 3), (2, 1), (5, 1), (16, 1), (33, 2), (200, 5)]
+    ("features", "targets"),
+    [(1, 1), (1, 3), (2, 1), (5, 1), (16, 1), (2, 2), (10, 10), (16, 3), (33, 2), (200, 5)],
 )
 def test_a_row_has_the_same_bits_alone_and_in_any_company(
     features: int, targets: int, is_scaled: bool
@@ -48,7 +49,7 @@ def test_a_row_has_the_same_bits_alone_and_in_any_company(
 
 
 @pytest.mark.parametrize("is_scaled", [False, True])
-@pytest.mark.parametrize(("features", "targets"), [(1, 1), (1, 3), (5, 1), (33, 2)])
+@pytest.mark.parametrize(("features", "targets"), [(1, 1), (1, 3), (5, 1), (7, 4), (33, 2)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_many_rows_have_the_bits_of_a_few(
     features: int, targets: int, is_scaled: bool, dtype: type
@@ -59,7 +60,8 @@ def test_many_rows_have_the_bits_of_a_few(
     if is_scaled:
         of = replace(of, scaling=statistics(features, targets, generator))
     predictor = Predictor(of, CPU)
-    block = BLOCK_VALUES // max(features, targets)
+    block = predictor._block_rows
+    assert block * max(features, targets) >= BLOCK_VALUES // 2
     x_NF: np.ndarray = generator.normal(size=(2 * block + 3, features)).astype(dtype) * 10
     few = [predictor.predict_array(x_NF[i : i + 100]) for i in range(0, len(x_NF), 100)]
     few_NT = np.concatenate(few)

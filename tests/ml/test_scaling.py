@@ -185,12 +185,14 @@ def test_many_rows_have_the_bits_of_each_alone(columns: int, dtype: torch.dtype)
     for rows in {0, 1, block - 1, block, block + 1, 2 * block + 3}:
         x_NF = torch.randn(rows, columns, dtype=dtype) * 100
         scaled_NF = ((x_NF.double() - fitted.x_mean_F) / fitted.x_std_F).float()
+        given_NF = x_NF.clone()
         assert torch.equal(fitted.scale_x(x_NF), scaled_NF)
         raw_NT = x_NF.double() * fitted.y_std_T + fitted.y_mean_T
         assert torch.equal(fitted.unscale_y(x_NF), raw_NT)
         assert torch.equal(
             fitted.scale_y(x_NF, torch.float64), (x_NF - fitted.y_mean_T) / fitted.y_std_T
         )
+        assert torch.equal(x_NF, given_NF)
 
 
 def test_what_goes_beyond_float32_becomes_infinite_without_a_warning() -> None:

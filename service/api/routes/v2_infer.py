@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, request_response
 from starlette.types import Receive, Scope, Send
 
 from service.api.body import JSON, json_body, parse_json
@@ -29,31 +30,45 @@ from service.serving.tensors import Y, raw_tensor, tensors_of
 from service.serving.work import HEAVY_SECONDS
 
 
-class _StraightRoute(APIRoute):
-    """Goes past FastAPI's dependencies where the active version of a model is loaded: they take a
-    tenth of a millisecond, a fifth of what 100,000 values take. All else goes the usual way."""
+class StraightRoute(BaseRoute):
+    """Inference by the active version of a model, where that is loaded, past FastAPI's routes and
+    dependencies. All else goes the usual way. Without the dependencies 100,000 values take a fifth
+    less, without the routes a small request 40 us of 200 less."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        usual = super().get_route_handler()
+    path = path_format = "/v2/models/{model}/infer"
 
-        async def straight(request: Request) -> Response:
-            if "version" in request.path_params:
-                return await usual(request)
-            parts, model = await app_state(request), request.path_params["model"]
-            served = parts.inference.active(model)
-            if served is None:
-                return await usual(request)
+    def __init__(self) -> None:
+        self._app = request_response(_infer_straight)
 
-            async def find() -> Served:
-                # While the body came, another version may have.
-                return parts.inference.active(model) or served
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match where a version can answer at once."""
+        if scope["type"] != "http" or scope["method"] != "POST" or "app" not in scope:
+            return Match.NONE, {}
+        found = _STRAIGHT.fullmatch(scope["path"])
+        served = scope["app"].state.parts.inference.active(found[1]) if found else None
+        if served is None:
+            return Match.NONE, {}
+        return Match.FULL, {"route": self, "endpoint": infer_model, "served": served}
 
-            return await _infer(request, parts, find)
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        await self._app(scope, receive, send)
 
-        return straight
+
+_STRAIGHT = re.compile("/v2/models/([^/]+)/infer")
 
 
-router = APIRouter(tags=["v2"], route_class=_StraightRoute)
+async def _infer_straight(request: Request) -> Response:
+    parts, served = await app_state(request), request.scope["served"]
+
+    async def find() -> Served:
+        # While the body came, another version may have.
+        return parts.inference.active(served.model) or served
+
+    return await _infer(request, parts, find)
+
+
+router = APIRouter(tags=["v2"])
 
 INLINE_TENSOR_BYTES = 512 * 1024
 INLINE_PRODUCTS = 2_000_000

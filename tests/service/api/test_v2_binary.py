@@ -49,6 +49,26 @@ def test_bytes_in_and_out(steady_client: Client) -> None:
     np.testing.assert_array_equal(y[:, 0], np.array(told, np.float32))
 
 
+@pytest.mark.parametrize("standardized", [False, True])
+def test_several_targets_have_the_same_bits_in_any_company(
+    place: Place, standardized: bool
+) -> None:
+    """On the event loop and beside it; a row, a few, blocks; JSON and bytes."""
+    generator = np.random.default_rng(0)
+    weights = generator.normal(size=(4, 10)).tolist()
+    statistics = scaling(10, 4) if standardized else None
+    place.publish(line(weights, [0.1, -0.2, 0.3, 0.0], scaling=statistics))
+    x = generator.normal(0, 10, (20_000, 10)).astype(np.float32)
+    with speaking_to(place.settings) as client:
+        _, y = read_binary(post_binary(client, binary_input(x)))
+        for start, rows in ((0, 1), (7, 3), (100, 20), (5_000, 2_500)):
+            part = x[start : start + rows]
+            _, found = read_binary(post_binary(client, binary_input(part)))
+            assert found.tobytes() == y[start : start + rows].tobytes()
+            told = client.post("/predict", {"x": part.tolist()}).json()["y"]
+            assert np.array(told, np.float32).tobytes() == found.tobytes()
+
+
 @pytest.mark.parametrize("rows", [1, 4_000, 150_000])
 @pytest.mark.parametrize("standardized", [False, True])
 def test_small_and_large_say_what_predict_says(place: Place, rows: int, standardized: bool) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from starlette.routing import Match
 
+from service.api.routes.v2_infer import StraightRoute
 from tests.service.api.driving import Client, check_problem, speaking_to
 from tests.service.api.test_v2 import PAINTED
 from tests.service.api.v2_requests import INFER, json_input
@@ -321,3 +323,28 @@ def test_an_unseen_category_is_refused_in_its_place(painter: Client) -> None:
         assert found == [f"/inputs/1/data/{place}"]
         assert "green" not in error
         assert "known are blue, red" in error
+
+
+def test_the_straight_way_is_for_versions_that_are_loaded(client: Client, place: Place) -> None:
+    """The metrics call it by the same route, other methods and models are answered as usual."""
+    asked = {"inputs": [json_input([[1.0]])]}
+    route = StraightRoute()
+    scope = {"type": "http", "method": "POST", "path": INFER, "app": client.app}
+    assert route.matches(scope)[0] is Match.FULL
+    for other in (
+        {"path": "/v2/models/none/infer"},
+        {"path": "/v2/models/default/versions/1/infer"},
+        {"method": "GET"},
+        {"type": "websocket"},
+    ):
+        assert route.matches({**scope, **other})[0] is Match.NONE, other
+    assert client.post(INFER, asked).status_code == 200
+    told = client.get("/metrics").text
+    assert 'refit_http_requests_total{method="POST",route="/v2/models/{model}/infer"' in told
+    refused_get = client.get(INFER)
+    assert refused_get.status_code == 405
+    assert refused_get.headers["allow"] == "POST"
+    check_problem(client.post("/v2/models/none/infer", asked), 404, "model_not_found")
+    place.publish(line(0.5, 0.0), active=True)
+    client.parts.rollout.step(0.0)
+    assert client.post(INFER, asked).json()["model_version"] == "2"
