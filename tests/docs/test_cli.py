@@ -23,8 +23,9 @@ def lines(text: str) -> list[str]:
 
 
 def agrees(told: str, seen: str) -> bool:
-    """Whether a line is the one on the page, where "…" stands for anything."""
-    pattern = re.escape(told).replace("…", ".+")
+    """Whether a line is the one on the page, where "…" stands for a word; at the end, for all that
+    is left."""
+    pattern = re.sub("…$", ".+", re.escape(told)).replace("…", r"\S+")
     return re.fullmatch(pattern, seen) is not None
 
 
