@@ -20,7 +20,7 @@ roads       blocks of NDJSON become frames, by the swiftest of three readers
 objects     objects of JSON become columns, exactly; structs, uniform: the same, swiftly
 parquet     Parquet becomes rows
 named       columns by their names, to the letter
-stream      rows on their way to disk
+stream      rows on their way to disk; early: in good time
 tally       their profile as they pass
 columns     the figures of one column; moments, distinct: some of them
 """
