@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import polars as pl
 
 from ml.datasets.columns import ColumnTally, UnfitError
-from ml.datasets.named import exactly
 from ml.datasets.options import ReadOptions
 from ml.datasets.profile import ColumnType, Profile
 from ml.errors import BadFileError
@@ -36,8 +35,6 @@ class Tally:
         required: str | None = None,
     ) -> None:
         self._columns = [ColumnTally(name, kind) for name, kind in columns]
-        self._types = [kind for _, kind in columns]
-        self._hashes = [exactly(name).hash() for name, kind in columns if kind != "text"]
         self._options = options
         self._rows = 0
         self._bytes = 0
@@ -108,14 +105,9 @@ class Tally:
         # Of a file of 1,000 columns the parts have some 100 rows.
         if rows.height < _LEAST_CHUNK_ROWS * len(parts):
             rows = rows.rechunk()
-        # By place: a frame of thousands finds each name slowly. All hashes at once: polars makes an
-        # expression of each.
+        # By place: a frame of thousands finds each name slowly.
         cells = rows.get_columns()
-        hashed = iter(rows.select(self._hashes).get_columns() if self._hashes else [])
-        looks = [
-            column.look(found, None if kind == "text" else next(hashed))
-            for column, kind, found in zip(self._columns, self._types, cells, strict=True)
-        ]
+        looks = [column.look(found) for column, found in zip(self._columns, cells, strict=True)]
         with self._lock:
             for column, look in zip(self._columns, looks, strict=True):
                 column.add(look)
