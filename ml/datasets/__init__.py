@@ -21,6 +21,6 @@ objects     objects of JSON become columns, exactly; structs, uniform: the same,
 parquet     Parquet becomes rows
 named       columns by their names, to the letter
 stream      rows on their way to disk; early: in good time
-tally       their profile as they pass
+tally       their profile as they pass; many: a look at many columns at once
 columns     the figures of one column; moments, distinct: some of them
 """

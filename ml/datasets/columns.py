@@ -55,6 +55,16 @@ class ColumnTally:
         self._is_whole = column_type == "integer"
         self._words: set[str] | None = set() if column_type == "text" else None
 
+    @property
+    def threshold(self) -> int:
+        """Hashes above it cannot change how many distinct cells there are."""
+        return self._distinct.threshold
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a column of integers, and all numbers so far were."""
+        return self._is_whole
+
     def look(self, cells: pl.Series) -> Look:
         """Look at some cells. Threads may look at once, at different cells.
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ml.datasets.columns import ColumnTally, UnfitError
+from ml.datasets.columns import ColumnTally, Look, UnfitError
+from ml.datasets.many import look_at_many
 from ml.datasets.options import ReadOptions
 from ml.datasets.profile import ColumnType, Profile
 from ml.errors import BadFileError
@@ -24,6 +25,9 @@ costs more than the answers."""
 _LEAST_CHUNK_ROWS = 1024
 """Of smaller chunks a copy is made first: each question costs something in each of them."""
 
+_MANY = 64
+"""Columns of numbers that are looked at together, where the rows are few."""
+
 
 class Tally:
     """All columns, and how many rows and bytes of them have passed."""
@@ -35,6 +39,7 @@ class Tally:
         required: str | None = None,
     ) -> None:
         self._columns = [ColumnTally(name, kind) for name, kind in columns]
+        self._numbers = [i for i, (_, kind) in enumerate(columns) if kind in ("number", "integer")]
         self._options = options
         self._rows = 0
         self._bytes = 0
@@ -102,15 +107,38 @@ class Tally:
         if not parts:
             return
         rows = pl.concat(parts, rechunk=False)
-        # Of a file of 1,000 columns the parts have some 100 rows.
-        if rows.height < _LEAST_CHUNK_ROWS * len(parts):
-            rows = rows.rechunk()
-        # By place: a frame of thousands finds each name slowly.
-        cells = rows.get_columns()
-        looks = [column.look(found) for column, found in zip(self._columns, cells, strict=True)]
+        looks = self._look(rows)
         with self._lock:
             for column, look in zip(self._columns, looks, strict=True):
                 column.add(look)
+
+    def _look(self, rows: pl.DataFrame) -> list[Look]:
+        # By place: a frame of thousands finds each name slowly.
+        cells = rows.get_columns()
+        together: list[int] = []
+        if rows.height <= _LOOK_ROWS and len(self._numbers) >= _MANY:
+            together = self._numbers
+        looks = (
+            dict(
+                zip(
+                    together,
+                    look_at_many(
+                        [self._columns[i] for i in together], [cells[i] for i in together]
+                    ),
+                    strict=True,
+                )
+            )
+            if together
+            else {}
+        )
+        for place, column in enumerate(self._columns):
+            if place not in looks:
+                found = cells[place]
+                # Each question costs something in each chunk.
+                if rows.height < _LEAST_CHUNK_ROWS * found.n_chunks():
+                    found = found.rechunk()
+                looks[place] = column.look(found)
+        return [looks[place] for place in range(len(cells))]
 
 
 def too_many_rows(options: ReadOptions) -> BadFileError:
