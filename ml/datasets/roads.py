@@ -25,9 +25,6 @@ from ml.errors import BadFileError
 if TYPE_CHECKING:
     from ml.datasets.structs import StructReader
 
-_THREADS = 2
-"""On the swiftest road. Each takes a core at its best, and with more the blocks wait in memory."""
-
 
 class Roads:
     """The three readers of one file."""
@@ -94,11 +91,13 @@ class Roads:
         if self._uniform is None:
             yield from ((block, None) for block in blocks)
             return
+        # polars has two for a core, since some wait for the disk; these do not.
+        most = max(1, pl.thread_pool_size() // 2)
         pending: deque[tuple[bytes, Future[pl.DataFrame | None]]] = deque()
-        with ThreadPoolExecutor(_THREADS) as threads:
+        with ThreadPoolExecutor(most) as threads:
             for block in blocks:
                 pending.append((block, threads.submit(self._uniform.frame, block)))
-                if len(pending) > _THREADS:
+                if len(pending) > most:
                     first, frame = pending.popleft()
                     yield first, frame.result()
             for last, frame in pending:

@@ -16,11 +16,13 @@ from ml.datasets.options import ReadOptions
 from ml.datasets.profile import ColumnType, Profile
 from ml.errors import BadFileError
 
-_LOOK_BYTES = 4 * 2**20
+_LOOK_BYTES = 2**20
+_TEXT_LOOK_BYTES = 4 * 2**20
 _LOOK_ROWS = 8192
 _MOST_LOOK_BYTES = 16 * 2**20
-"""Rows are looked at together until they reach the first two, or the third: with fewer, the asking
-costs more than the answers."""
+"""Rows are looked at together until they reach the first, or the second where a column is text, and
+the third; or the last. With fewer, the asking costs more than the answers; with more, they have
+left the caches."""
 
 _LEAST_CHUNK_ROWS = 1024
 """Of smaller chunks a copy is made first: each question costs something in each of them."""
@@ -46,7 +48,9 @@ class Tally:
         self._kept: list[pl.DataFrame] = []
         self._kept_bytes = 0
         wanted = _LOOK_ROWS * 8 * len(self._columns)
-        self._look_bytes = max(_LOOK_BYTES, min(wanted, _MOST_LOOK_BYTES))
+        has_text = any(kind == "text" for _, kind in columns)
+        least = _TEXT_LOOK_BYTES if has_text else _LOOK_BYTES
+        self._look_bytes = max(least, min(wanted, _MOST_LOOK_BYTES))
         self._lock = threading.Lock()
         self._required = required
         self.has_gap = False
