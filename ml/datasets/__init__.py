@@ -16,10 +16,11 @@ csvfile     CSV becomes rows
 ragged      rows of a CSV file that end early
 search      the first bad cell of a CSV file
 ndjson      NDJSON becomes rows
-objects     objects of JSON become columns, exactly; structs: the same, swiftly
+roads       blocks of NDJSON become frames, by the swiftest of three readers
+objects     objects of JSON become columns, exactly; structs, uniform: the same, swiftly
 parquet     Parquet becomes rows
 named       columns by their names, to the letter
-stream      rows on their way to disk
-tally       their profile as they pass
+stream      rows on their way to disk; early: in good time
+tally       their profile as they pass; many: a look at many columns at once
 columns     the figures of one column; moments, distinct: some of them
 """

@@ -55,9 +55,18 @@ class ColumnTally:
         self._is_whole = column_type == "integer"
         self._words: set[str] | None = set() if column_type == "text" else None
 
-    def look(self, cells: pl.Series, hashes: pl.Series | None) -> Look:
-        """Look at some cells, of which these are the hashes; None for text. Threads may look at
-        once, at different cells.
+    @property
+    def threshold(self) -> int:
+        """Hashes above it cannot change how many distinct cells there are."""
+        return self._distinct.threshold
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a column of integers, and all numbers so far were."""
+        return self._is_whole
+
+    def look(self, cells: pl.Series) -> Look:
+        """Look at some cells. Threads may look at once, at different cells.
 
         polars' own methods, which other threads need not wait for: as expressions they take twice
         the time.
@@ -67,13 +76,13 @@ class ColumnTally:
         """
         # Some of the methods are expressions in disguise, and to them ^b$ would be a pattern.
         cells = cells.alias("cells")
-        if hashes is None:
-            return self._look_at_text(cells)
         nulls = cells.null_count()
-        few = self._distinct.few(cells, hashes)
         if nulls:
             # Each of the others would take twice its time over gaps.
             cells = cells.drop_nulls()
+        if self._type == "text":
+            return self._look_at_text(cells, nulls)
+        few = self._distinct.few(cells)
         if self._type not in NUMERIC:
             return Look(nulls, few, cells.min(), cells.max())
         values = cells.cast(pl.Float64) if self._type == "boolean" else cells
@@ -92,14 +101,13 @@ class ColumnTally:
         is_whole = self._is_whole and bool((values == values.floor()).all())
         return Look(nulls, few, least, most, (count, mean, deviation), is_whole)
 
-    def _look_at_text(self, cells: pl.Series) -> Look:
-        nulls = cells.null_count()
+    def _look_at_text(self, cells: pl.Series, nulls: int) -> Look:
         # With the distinct texts at hand, nothing else need be asked of all of them.
-        words = None if self._words is None else cells.drop_nulls().unique()
+        words = None if self._words is None else cells.unique()
         texts = cells if words is None else words
         if texts.str.contains("\0", literal=True).any():
             raise UnfitError
-        few = self._distinct.few(texts, texts.hash())
+        few = self._distinct.few(texts)
         return Look(nulls, few, texts.min(), texts.max(), words=words)
 
     def add(self, look: Look) -> None:

@@ -59,29 +59,31 @@ def read_csv(source: Path, writer: RowsWriter, options: ReadOptions) -> Profile:
         attempt = attempts.pop(0)
         required = layout.names[-1] if attempt.is_swift else None
         tally = Tally([(c.name, c.type) for c in layout.columns], options, required)
+        heights: list[int] = []
         try:
-            writer.write(_rows(source, layout, attempt), tally)
+            writer.write(_rows(source, layout, attempt, heights), tally)
             profile = tally.finish()
         except (UnreadableError, UnfitError):
             if attempt.is_swift and not tally.has_gap:
                 attempts = [patient]
             continue
         is_suspect = not attempt.is_swift and profile.columns[-1].nulls > 0
-        if is_suspect and _has_short_row(source, layout):
+        if is_suspect and _has_short_row(source, layout, sum(heights)):
             break
         return profile
     raise find_fault(source, layout)
 
 
-def _has_short_row(source: Path, layout: Layout) -> bool:
+def _has_short_row(source: Path, layout: Layout, rows: int) -> bool:
     # Imported here: it needs numpy, which takes a tenth of a second to load.
     from ml.datasets.ragged import has_short_row
 
-    return has_short_row(source, layout.delimiter, len(layout.columns), layout.first_line)
+    width = len(layout.columns)
+    return has_short_row(source, layout.delimiter, width, layout.first_line, rows)
 
 
-def _rows(source: Path, layout: Layout, attempt: Attempt) -> pl.LazyFrame:
-    """The rows in their types; those without any value are left out."""
+def _rows(source: Path, layout: Layout, attempt: Attempt, heights: list[int]) -> pl.LazyFrame:
+    """The rows in their types; those without any value are left out, but counted in ``heights``."""
     columns = attempt.columns
     native = {c.name: native_type(c) for c in columns if is_native(c)}
     rows = pl.scan_csv(
@@ -104,4 +106,10 @@ def _rows(source: Path, layout: Layout, attempt: Attempt) -> pl.LazyFrame:
     )
     if attempt.is_swift:
         return rows
-    return rows.filter(pl.any_horizontal(pl.all().is_not_null()))
+
+    def count(part: pl.DataFrame) -> pl.DataFrame:
+        heights.append(part.height)  # From several threads: one step.
+        return part
+
+    counted = rows.map_batches(count, streamable=True)
+    return counted.filter(pl.any_horizontal(pl.all().is_not_null()))

@@ -24,10 +24,11 @@ class DistinctCounter:
         self.threshold = _HASHES - 1
         """Hashes above this cannot change the outcome; callers may leave them out."""
 
-    def few(self, values: pl.Series, hashes: pl.Series) -> pl.Series:
-        """Those hashes of the values, but for nulls, that may change the outcome."""
-        is_wanted = hashes <= self.threshold
-        return hashes.filter(is_wanted & values.is_not_null() if values.has_nulls() else is_wanted)
+    def few(self, values: pl.Series) -> pl.Series:
+        """Hashes (UInt64) of those values, none of them null, that may change the outcome."""
+        # The hashes of rows of one column are those of the column, and sooner asked for.
+        hashes = values.to_frame().hash_rows()
+        return hashes.filter(hashes <= self.threshold)
 
     def add(self, hashes: pl.Series) -> None:
         """Take in 64-bit hashes (UInt64) of values, in any order and number."""

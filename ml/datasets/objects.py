@@ -7,11 +7,11 @@ late for it, or an object where a number has to stand.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from ml.datasets.cells import FLOAT32_MAX, SAFE_INTEGER, is_date
@@ -121,14 +121,16 @@ class ObjectReader:
         raise self._fault(name, lines[index], _WORDS[type(values[index])])
 
     def _numbers(self, name: str, values: Sequence[Any], lines: list[int]) -> pl.Series:
+        # Not numpy's: where the swift roads suffice, it need not be loaded.
         try:
-            numbers = np.array(values, np.float64)
+            numbers = [math.nan if value is None else float(value) for value in values]
         except OverflowError:
             index = next(i for i, value in enumerate(values) if _is_beyond(value, FLOAT32_MAX))
             raise self._fault(name, lines[index], _BEYOND) from None
-        most = np.nanmax(np.abs(numbers), initial=0)
+        found = pl.Series(name, numbers, pl.Float64).fill_nan(None)
+        most: Any = found.abs().max() or 0
         if most > FLOAT32_MAX:
-            index = int(np.flatnonzero(np.abs(numbers) > FLOAT32_MAX)[0])
+            index = next(i for i, number in enumerate(numbers) if abs(number) > FLOAT32_MAX)
             raise self._fault(name, lines[index], _BEYOND)
         if most > SAFE_INTEGER and self._types[name] == "integer":
             bad = (
@@ -136,9 +138,9 @@ class ObjectReader:
             )
             index = next(bad, -1)
             if index >= 0:
-                found = "an integer beyond 2**53, which a number cannot hold exactly"
-                raise self._fault(name, lines[index], found)
-        return pl.Series(name, numbers).fill_nan(None)
+                fault = "an integer beyond 2**53, which a number cannot hold exactly"
+                raise self._fault(name, lines[index], fault)
+        return found
 
     def _texts(self, name: str, values: Sequence[Any], lines: list[int]) -> pl.Series:
         for line, value in zip(lines, values, strict=True):

@@ -23,12 +23,13 @@ _PIECE_BYTES = 256 * 1024
 """Fits the cache of a core, with what is made of it."""
 
 
-def has_short_row(source: Path, delimiter: str, width: int, first_line: int) -> bool:
+def has_short_row(source: Path, delimiter: str, width: int, first_line: int, rows: int) -> bool:
     """Whether a row that is not empty has fewer than ``width`` cells.
 
-    ``first_line`` is the line that the first row after the header begins at, from 1.
+    ``first_line`` is the line that the first row after the header begins at, from 1, and ``rows``
+    are as many as were read from there on, empty ones among them.
     """
-    if _is_even(source, ord(delimiter), width, first_line):
+    if _separators(source, ord(delimiter), first_line) == (width - 1) * rows:
         return False
     look = partial(_has_short_row, separator=ord(delimiter), width=width)
     pending: deque[Future[bool]] = deque()
@@ -52,10 +53,10 @@ def _blocks_from(source: Path, first_line: int) -> Iterator[bytes]:
         yield block[begin:]
 
 
-def _is_even(source: Path, separator: int, width: int, first_line: int) -> bool:
-    """Whether a look at the speed of memory tells that all rows have ``width`` cells: there are no
-    quotation marks, and as many separators as there must be. No row has too many, so that in sum
-    none has too few."""
+def _separators(source: Path, separator: int, first_line: int) -> int | None:
+    """How many there are from that line on, at the speed of memory; None where a quotation mark is
+    among them. Without one, all separate: no row has too many, so that where there are as many as
+    all rows must have, none has too few."""
     size = source.stat().st_size
     with source.open("rb") as file:
         for _ in range(first_line - 1):
@@ -66,30 +67,24 @@ def _is_even(source: Path, separator: int, width: int, first_line: int) -> bool:
     count = partial(_count, source, separator=separator)
     with ThreadPoolExecutor(_THREADS) as threads:
         counts = list(threads.map(count, places, [min(p + share, size) for p in places]))
-    marks = sum(found[0] for found in counts)
-    ends = sum(found[1] for found in counts)
-    return not any(found[2] for found in counts) and marks == (width - 1) * ends
+    known = [found for found in counts if found is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
-def _count(source: Path, begin: int, end: int, *, separator: int) -> tuple[int, int, bool]:
-    """Separators and line ends between two places of the file, and whether there is a quotation
-    mark, which ends the counting. A last line without an end counts as one that has it."""
+def _count(source: Path, begin: int, end: int, *, separator: int) -> int | None:
+    """Separators between two places of the file; None where there is a quotation mark."""
     piece = bytearray(_PIECE_BYTES)
     bytes_P = np.frombuffer(piece, np.uint8)
-    marks = ends = 0
-    last = ord("\n")
+    separators = 0
     with source.open("rb", buffering=0) as file:
         file.seek(begin)
         while begin < end and (found := file.readinto(memoryview(piece)[: end - begin])):
-            bytes_N = bytes_P[:found]
-            if (bytes_N == ord('"')).any():
-                return marks, ends, True
-            marks += int(np.count_nonzero(bytes_N == separator))
-            ends += int(np.count_nonzero(bytes_N == ord("\n")))
+            # What an earlier reading left behind is no matter: there was none in it.
+            if b'"' in piece:
+                return None
+            separators += int(np.count_nonzero(bytes_P[:found] == separator))
             begin += found
-            last = int(bytes_N[-1])
-        is_last = not file.read(1)
-    return marks, ends + (is_last and last != ord("\n")), False
+    return separators
 
 
 def _has_short_row(block: bytes, separator: int, width: int) -> bool:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import polars as pl
 
+from ml.datasets.early import started_early, sync
 from ml.datasets.profile import ROWS_FILE
 from ml.datasets.tally import Tally
 
@@ -42,12 +43,13 @@ class RowsWriter:
         self._written.append(path)
         watched = rows.map_batches(tally.watch, streamable=True)
         try:
-            watched.sink_ipc(
-                path,
-                compression="uncompressed",
-                record_batch_size=_batch_rows(rows),
-                engine="streaming",
-            )
+            with started_early(path):
+                watched.sink_ipc(
+                    path,
+                    compression="uncompressed",
+                    record_batch_size=_batch_rows(rows),
+                    engine="streaming",
+                )
         # A panic of polars is no Exception, so that nobody takes it for one: here it is a bad file.
         except (Exception, pl.exceptions.PanicException) as error:
             if tally.fault is not None:
@@ -68,9 +70,9 @@ class RowsWriter:
         found = pl.scan_ipc(path).select(pl.len()).collect().item()
         if found != rows:
             raise OSError(errno.EIO, f"{rows} rows were written, {found} are on disk")
-        _sync(path)
+        sync(path)
         path.replace(self._folder / ROWS_FILE)
-        _sync(self._folder)
+        sync(self._folder)
 
     def drop(self) -> None:
         """Remove what was written and not kept."""
@@ -83,11 +85,3 @@ def _batch_rows(rows: pl.LazyFrame) -> int:
     are 1,000 columns."""
     width = len(rows.collect_schema())
     return max(_LEAST_BATCH_ROWS, min(_BATCH_BYTES // (8 * width), _MOST_BATCH_ROWS))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

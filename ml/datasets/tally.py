@@ -10,20 +10,25 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ml.datasets.columns import ColumnTally, UnfitError
-from ml.datasets.named import exactly
+from ml.datasets.columns import ColumnTally, Look, UnfitError
+from ml.datasets.many import look_at_many
 from ml.datasets.options import ReadOptions
 from ml.datasets.profile import ColumnType, Profile
 from ml.errors import BadFileError
 
-_LOOK_BYTES = 4 * 2**20
+_LOOK_BYTES = 2**20
+_TEXT_LOOK_BYTES = 4 * 2**20
 _LOOK_ROWS = 8192
 _MOST_LOOK_BYTES = 16 * 2**20
-"""Rows are looked at together until they reach the first two, or the third: with fewer, the asking
-costs more than the answers."""
+"""Rows are looked at together until they reach the first, or the second where a column is text, and
+the third; or the last. With fewer, the asking costs more than the answers; with more, they have
+left the caches."""
 
 _LEAST_CHUNK_ROWS = 1024
 """Of smaller chunks a copy is made first: each question costs something in each of them."""
+
+_MANY = 64
+"""Columns of numbers that are looked at together, where the rows are few."""
 
 
 class Tally:
@@ -36,15 +41,16 @@ class Tally:
         required: str | None = None,
     ) -> None:
         self._columns = [ColumnTally(name, kind) for name, kind in columns]
-        self._types = [kind for _, kind in columns]
-        self._hashes = [exactly(name).hash() for name, kind in columns if kind != "text"]
+        self._numbers = [i for i, (_, kind) in enumerate(columns) if kind in ("number", "integer")]
         self._options = options
         self._rows = 0
         self._bytes = 0
         self._kept: list[pl.DataFrame] = []
         self._kept_bytes = 0
         wanted = _LOOK_ROWS * 8 * len(self._columns)
-        self._look_bytes = max(_LOOK_BYTES, min(wanted, _MOST_LOOK_BYTES))
+        has_text = any(kind == "text" for _, kind in columns)
+        least = _TEXT_LOOK_BYTES if has_text else _LOOK_BYTES
+        self._look_bytes = max(least, min(wanted, _MOST_LOOK_BYTES))
         self._lock = threading.Lock()
         self._required = required
         self.has_gap = False
@@ -105,20 +111,38 @@ class Tally:
         if not parts:
             return
         rows = pl.concat(parts, rechunk=False)
-        # Of a file of 1,000 columns the parts have some 100 rows.
-        if rows.height < _LEAST_CHUNK_ROWS * len(parts):
-            rows = rows.rechunk()
-        # By place: a frame of thousands finds each name slowly. All hashes at once: polars makes an
-        # expression of each.
-        cells = rows.get_columns()
-        hashed = iter(rows.select(self._hashes).get_columns() if self._hashes else [])
-        looks = [
-            column.look(found, None if kind == "text" else next(hashed))
-            for column, kind, found in zip(self._columns, self._types, cells, strict=True)
-        ]
+        looks = self._look(rows)
         with self._lock:
             for column, look in zip(self._columns, looks, strict=True):
                 column.add(look)
+
+    def _look(self, rows: pl.DataFrame) -> list[Look]:
+        # By place: a frame of thousands finds each name slowly.
+        cells = rows.get_columns()
+        together: list[int] = []
+        if rows.height <= _LOOK_ROWS and len(self._numbers) >= _MANY:
+            together = self._numbers
+        looks = (
+            dict(
+                zip(
+                    together,
+                    look_at_many(
+                        [self._columns[i] for i in together], [cells[i] for i in together]
+                    ),
+                    strict=True,
+                )
+            )
+            if together
+            else {}
+        )
+        for place, column in enumerate(self._columns):
+            if place not in looks:
+                found = cells[place]
+                # Each question costs something in each chunk.
+                if rows.height < _LEAST_CHUNK_ROWS * found.n_chunks():
+                    found = found.rechunk()
+                looks[place] = column.look(found)
+        return [looks[place] for place in range(len(cells))]
 
 
 def too_many_rows(options: ReadOptions) -> BadFileError:

@@ -73,6 +73,13 @@ def test_a_bad_value_among_numbers(tmp_path: Path, before: int, value: str, foun
     assert found in str(error)
 
 
+@pytest.mark.parametrize("last", ['{"a": ', '{"a": "x", "b": 1}', '{"new": 1}'])
+def test_of_several_faults_the_first_is_told(tmp_path: Path, last: str) -> None:
+    good = '{"a": 1, "b": 1}\n' * LATE
+    error = refuse(tmp_path, good + '{"a": 1, "b": "x"}\n' + last + "\n")
+    assert (error.line, error.column) == (LATE + 1, "b")
+
+
 def test_a_key_that_comes_late(tmp_path: Path) -> None:
     error = refuse(tmp_path, '{"a": 1}\n' * LATE + '{"a": 1, "new": 2}\n')
     assert error.line == LATE + 1

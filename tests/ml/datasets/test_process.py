@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from ml.datasets.__main__ import CHUNK_BYTES, chunk_bytes
+from ml.datasets.ndjson import _BLOCK_BYTES, _UNIFORM_BLOCKS
 from ml.datasets.profile import Profile
 from ml.datasets.reader import DatasetFile
 
@@ -60,6 +61,18 @@ def test_a_file_becomes_a_profile(tmp_path: Path) -> None:
     profile = Profile.from_json(answer(process)["profile"])
     assert (profile.rows, [c.type for c in profile.columns]) == (2, ["text", "number"])
     assert DatasetFile(tmp_path).rows == 2
+
+
+def test_one_thread_of_polars_suffices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Blocks of NDJSON are parsed by polars while a query of it waits for them.
+    monkeypatch.setenv("POLARS_MAX_THREADS", "1")
+    source = tmp_path / "rows"
+    values = np.random.default_rng(0).normal(size=(100_000, 4))
+    pl.DataFrame(values).write_ndjson(source)
+    assert source.stat().st_size > 4 * _UNIFORM_BLOCKS * _BLOCK_BYTES
+    process = start()
+    ask(process, source, tmp_path, kind="ndjson")
+    assert answer(process)["profile"]["rows"] == len(values)
 
 
 def test_a_bad_file_is_an_answer_too(tmp_path: Path) -> None:
