@@ -1,9 +1,10 @@
 // The list of versions: look at one, make it active, go back, delete.
 
 import { get, modelPath, post, remove, versionPath, wordsOf } from "./api.js";
+import { changeFor, columnsOf } from "./columns.js";
 import { ask, moveBody } from "./confirm.js";
-import { $, announce, fill, h, toast } from "./dom.js";
-import { ago, architectureName, dataName, judgedPart, number, r2 } from "./format.js";
+import { $, announce, fill, h, since, toast } from "./dom.js";
+import { architectureName, dataName, judgedPart, number, r2 } from "./format.js";
 import { on, set, shownNumber, state } from "./state.js";
 
 let refresh = () => {};
@@ -53,11 +54,12 @@ function row(version) {
   const { metrics, spec } = version;
   const part = judgedPart(metrics);
   return h("li", { class: `row${isShown ? " is-shown" : ""}` },
+    h("p", { class: "row-head" },
+      h("button", { type: "button", class: "link row-title", "data-focus": `look-${number_}`, "aria-pressed": String(isShown), title: isShown ? "Its picture and parameters are shown above" : "Show its picture and parameters above", onclick: () => look(number_) }, `Version ${number_}`),
+      isActive && h("span", { class: "badge is-active" }, "Active"),
+      isShown && h("span", { class: "hint" }, "shown"),
+      h("span", { class: "when" }, since(version.created_at))),
     h("div", { class: "row-main" },
-      h("p", { class: "row-head" },
-        h("button", { type: "button", class: "link row-title", "data-focus": `look-${number_}`, "aria-pressed": String(isShown), title: "Show its picture and parameters above", onclick: () => look(number_) }, `Version ${number_}`),
-        isActive && h("span", { class: "badge is-active" }, "Active"),
-        h("span", { class: "when" }, ago(version.created_at))),
       h("p", { class: "row-detail" }, `${architectureName(spec.architecture)} · ${dataName(spec.data, state.files)}`),
       h("p", { class: "row-detail figures" }, `mean error ${number(metrics[`${part}_mae`], 3)} · R² ${r2(metrics[`${part}_r2`])}`)),
     h("div", { class: "row-buttons" },
@@ -84,8 +86,8 @@ async function rollBack() {
 async function move(number_, title, verb, path) {
   try {
     const active = state.info?.active_version;
-    const [from, to] = await Promise.all([active ? find(active) : null, find(number_)]);
-    if (!(await ask(title, moveBody(from, to), verb))) return;
+    const [from, to, before, after] = await Promise.all([active ? find(active) : null, find(number_), active ? columnsOf(state.model, active) : null, columnsOf(state.model, number_)]);
+    if (!(await ask(title, moveBody(from, to, changeFor(before, after)), verb))) return;
     const moved = await post(path, undefined, { Prefer: "wait=10" });
     set({ looked: null });
     const words = moved.acknowledged === moved.workers
