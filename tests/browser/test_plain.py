@@ -322,6 +322,30 @@ def test_two_numbers_in_one_of_several_fields_are_told_and_are_no_example(
         screen.shows("#predict-form", "input 3: Enter one number for each field")
 
 
+def test_what_is_typed_early_is_not_filled_in_over(
+    browser: Browser, service: RunningService
+) -> None:
+    rows = "a,b,y\n" + "".join(f"{row},{row % 7},{3 * row}\n" for row in range(30))
+    sent = service.client.post("/datasets", content=rows, headers={"Content-Type": "text/csv"})
+    data = {"source": "dataset", "dataset": sent.json()["id"], "target": "y"}
+    service.train("typed", data=data)
+    context = browser.new_context()
+    page = context.new_page()
+    held: list[Any] = []
+    page.route(f"**/datasets/{sent.json()['id']}", lambda route: held.append(route))
+    page.goto(f"{service.url}/#model=typed")
+    first, second = page.locator("[name=value-0]"), page.locator("[name=value-1]")
+    first.fill("41", timeout=SECONDS)
+    page.wait_for_timeout(200)
+    with page.expect_response(f"**/datasets/{sent.json()['id']}"):
+        for route in held:
+            route.continue_()
+    page.wait_for_timeout(300)
+    expect(first).to_have_value("41")
+    expect(second).to_have_value("0")
+    context.close()
+
+
 def test_a_curve_that_has_ended_has_no_value_beyond_its_end(
     browser: Browser, service: RunningService
 ) -> None:

@@ -87,7 +87,10 @@ async function move(number_, title, verb, path) {
   try {
     const active = state.info?.active_version;
     const [from, to, before, after] = await Promise.all([active ? find(active) : null, find(number_), active ? columnsOf(state.model, active) : null, columnsOf(state.model, number_)]);
-    if (!(await ask(title, moveBody(from, to, changeFor(before, after)), verb))) return;
+    if (!(await ask(title, moveBody(from, to, changeFor(before, after)), verb))) {
+      keepFocus(`activate-${number_}`);
+      return;
+    }
     const moved = await post(path, undefined, { Prefer: "wait=10" });
     set({ looked: null });
     const words = moved.acknowledged === moved.workers
@@ -102,10 +105,18 @@ async function move(number_, title, verb, path) {
   if (document.activeElement === document.body) focusOn(`look-${number_}`);
 }
 
+/** The list may have been drawn anew behind the dialog: then the browser finds no button to give the focus back to. */
+function keepFocus(name) {
+  if (document.activeElement === document.body) focusOn(name);
+}
+
 async function erase(version) {
   const active = state.info?.active_version;
   const body = h("p", {}, `Its parameters and figures are lost for good, and no other version gets the number ${version.version}.${active ? ` Version ${active} still answers.` : ""}`);
-  if (!(await ask(`Delete version ${version.version}?`, [body], `Delete version ${version.version}`, true))) return;
+  if (!(await ask(`Delete version ${version.version}?`, [body], `Delete version ${version.version}`, true))) {
+    keepFocus(`delete-${version.version}`);
+    return;
+  }
   try {
     await remove(versionPath(version.model, version.version));
     if (state.looked === version.version) set({ looked: null });
