@@ -79,6 +79,11 @@ class Screen:
     def find(self, selector: str) -> Locator:
         return self.page.locator(selector)
 
+    def error(self, pointer: str) -> Locator:
+        """What is said to be wrong with a field; it may stand below the row the field is in."""
+        field = self.find(f'[data-pointer="{pointer}"]').locator("input, select, textarea").first
+        return self.find(f"#{field.get_attribute('id')}-error")
+
     def card(self, name: str) -> Locator:
         return self.page.get_by_role("region", name=name, exact=True)
 

@@ -112,9 +112,9 @@ def test_wrong_numbers_are_told_before_anything_is_sent(
     screen.find("[name=weight]").fill("1,000")
     screen.find("[name=noise]").fill("none")
     screen.train()
-    expect(screen.find('[data-pointer="/data/weight"] .error')).to_contain_text("1000 or 1.000")
-    expect(screen.find('[data-pointer="/data/bias"] .error')).to_have_text("")
-    expect(screen.find('[data-pointer="/data/noise"] .error')).to_contain_text("Enter a number")
+    expect(screen.error("/data/weight")).to_contain_text("1000 or 1.000")
+    expect(screen.error("/data/bias")).to_have_text("")
+    expect(screen.error("/data/noise")).to_contain_text("Enter a number")
     expect(screen.find("[name=bias]")).to_have_attribute("placeholder", "0.3")
     assert service.client.get("/jobs").json() == before
 
@@ -126,15 +126,15 @@ def test_the_words_of_the_service_are_those_of_the_page(
         screen.serves(1)
         screen.find("[name=noise]").fill("-1")
         screen.train()
-        expect(screen.find('[data-pointer="/data/noise"] .error')).to_have_text("Enter 0 or more")
+        expect(screen.error("/data/noise")).to_have_text("Noise: Enter 0 or more")
         screen.find("[name=noise]").fill("")
         screen.find("[name=end]").fill("-5")
         screen.train()
-        expect(screen.find('[data-pointer="/data/end"] .error')).to_contain_text("“From x”")
+        expect(screen.error("/data/end")).to_contain_text("“From x”")
         screen.find("[name=end]").fill("1")
         screen.find("[name=step]").fill("0,0000001")
         screen.train()
-        step = screen.find('[data-pointer="/data/step"] .error')
+        step = screen.error("/data/step")
         expect(step).to_contain_text("10,000,000 rows, and at most")
         expect(step).to_contain_text("enter a larger step")
 
@@ -144,9 +144,9 @@ def test_the_words_of_the_service_are_those_of_the_page(
     [
         ("", "Paste at least one row"),
         ("1\n2", "at least two numbers"),
-        ("1,2\n3,4,5", "line 2: 3 cells, where the first line has 2"),
-        ("a,b\n1,2\n\n3,four", "line 4, column 2: “four” is no number"),
-        ("1;2\n;4", "line 2, column 1: nothing stands here"),
+        ("1,2\n3,4,5", "Line 2: 3 cells, where the first line has 2"),
+        ("a,b\n1,2\n\n3,four", "Line 4, column 2: “four” is no number"),
+        ("1;2\n;4", "Line 2, column 1: nothing stands here"),
     ],
 )
 def test_pasted_rows_are_checked_by_line_and_column(screen: Screen, text: str, words: str) -> None:
@@ -165,7 +165,7 @@ def test_a_file_that_is_refused_leaves_nothing_to_train_on(
     before = service.client.get("/jobs").json()
     with Screen.of(browser, service.url, allowed="422") as screen:
         screen.find("#train-source").get_by_role("button", name="A file").click()
-        for name, words in (("bad", "line 3: too few cells"), ("note", "one column only")):
+        for name, words in (("bad", "Line 3: too few cells"), ("note", "one column only")):
             screen.find("#file").set_input_files(tmp_path / "good.csv")
             screen.shows("#source-file .columns", "Predict")
             screen.find("#file").set_input_files(tmp_path / f"{name}.csv")
@@ -186,7 +186,7 @@ def test_a_file_with_decimal_commas_is_read_by_one_button(
         screen.find("#train-source").get_by_role("button", name="A file").click()
         screen.find("#file").set_input_files(tmp_path / "semi.csv")
         error = screen.find("#source-file .error")
-        expect(error).to_contain_text("line 2, column 'a': a number with a decimal comma")
+        expect(error).to_contain_text("Line 2, column 'a': a number with a decimal comma")
         expect(error).not_to_contain_text("decimal=comma")
         screen.page.get_by_role("button", name="Read with decimal comma").click()
         screen.shows("#source-file", "semi.csv: 12 rows, 2 columns")

@@ -30,7 +30,7 @@ def test_curve_and_banner_follow_the_version_that_is_looked_at(
 ) -> None:
     with Screen.of(browser, two.url) as screen:
         screen.serves(1)
-        screen.shows("#curves-progress", "Version 2, not made active, as asked")
+        screen.shows("#curves-progress", "Version 2 was not made active when it finished, as asked")
         look_at(screen, 1)
         screen.shows("#curves-progress", "Version 2")
         look_at(screen, 2)
@@ -38,7 +38,7 @@ def test_curve_and_banner_follow_the_version_that_is_looked_at(
             "You are looking at version 2. Clients are answered by version 1; "
             "the form on this page asks version 2."
         )
-        screen.shows("#curves-progress", "Version 2, not made active, as asked")
+        screen.shows("#curves-progress", "Version 2 was not made active when it finished, as asked")
         # What is begun now is newer than the look.
         job = two.client.post("/train", json=LONG).json()
         screen.shows("#curves-progress", "of 1,000,000")
@@ -131,7 +131,7 @@ def test_the_focus_stays_near_what_was_changed(browser: Browser, tmp_path: Path)
             screen.confirm("Delete version 3")
             screen.newest_job("deleted since")
             expect(screen.find("#versions-title")).to_be_focused()
-            screen.shows("#curves-progress", "Version 3, not made active, as asked; deleted since")
+            screen.shows("#curves-progress", "as asked; deleted since")
 
 
 def test_nothing_about_a_version_is_cut_off(browser: Browser, service: RunningService) -> None:

@@ -59,12 +59,12 @@ def test_the_words_of_the_service_stand_beside_the_field_they_are_about(
         screen.find("[name=step]").fill("zero")
         screen.train()
         step = screen.find('[data-pointer="/data/step"]')
-        expect(step.locator(".error")).to_have_text("Enter a number, such as 0.5")
+        expect(screen.error("/data/step")).to_have_text("Step: Enter a number, such as 0.5")
         field = step.locator("input")
         expect(field).to_be_focused()
         expect(field).to_have_attribute("aria-invalid", "true")
         described = field.get_attribute("aria-describedby") or ""
-        assert step.locator(".error").get_attribute("id") in described.split()
+        assert screen.error("/data/step").get_attribute("id") in described.split()
 
         screen.find("[name=step]").fill("0.02")
         screen.advanced()
@@ -74,9 +74,9 @@ def test_the_words_of_the_service_stand_beside_the_field_they_are_about(
         screen.find(".advanced summary").click()
         screen.train()
         # What is wrong inside the closed part opens it.
-        expect(screen.find('[data-pointer="/epochs"] .error')).to_contain_text("Enter 1 or more")
-        expect(screen.find('[data-pointer="/optimizer/lr"] .error')).to_contain_text("above 0")
-        expect(step.locator(".error")).to_have_text("")
+        expect(screen.error("/epochs")).to_contain_text("Enter 1 or more")
+        expect(screen.error("/optimizer/lr")).to_contain_text("above 0")
+        expect(screen.error("/data/step")).to_have_text("")
         screen.find("[name=epochs]").fill("")
         screen.find("[name=lr]").fill("")
 
@@ -84,11 +84,11 @@ def test_the_words_of_the_service_stand_beside_the_field_they_are_about(
         screen.find("[name=points]").fill("x,y\n1,2\n2,three\n3,4")
         screen.train()
         expect(form.locator("#source-points .error")).to_contain_text(
-            "line 3, column 2: “three” is no number"
+            "Line 3, column 2: “three” is no number"
         )
         screen.find("[name=model]").fill(EVIL)
         screen.train()
-        expect(screen.find('[data-pointer="/model"] .error')).to_contain_text("letters, digits")
+        expect(screen.error("/model")).to_contain_text("letters, digits")
 
         screen.find("#predict-form input").fill("one")
         screen.find("#predict-form").get_by_role("button", name="Predict").click()

@@ -17,7 +17,10 @@ router = APIRouter(tags=["index"])
 @router.get(
     "/",
     response_model=dict[str, object],
-    responses={200: {"content": {"text/html": {}}, "description": "Links, or the page."}},
+    responses={
+        200: {"content": {"text/html": {}}, "description": "Links, or the page."},
+        304: {"description": "The page that the browser has is still the same (`If-None-Match`)."},
+    },
     summary="The page; for programs, where to go from here",
 )
 async def index(request: Request, response: Response) -> dict[str, object] | Response:

@@ -3,7 +3,7 @@
 import { get, getHealth, getIfThere, modelPath, Unreachable } from "./api.js";
 import { render as renderCode, startCode } from "./code.js";
 import { startCurves } from "./curves.js";
-import { $, fill, h } from "./dom.js";
+import { $, fill, h, startClock } from "./dom.js";
 import { startFit } from "./fit.js";
 import { count } from "./format.js";
 import { startJobs } from "./jobs.js";
@@ -137,6 +137,7 @@ startCurves(refresh);
 startJobs(refresh);
 startVersions(refresh);
 startCode();
+startClock();
 $("model-picker").addEventListener("change", (event) => select(event.target.value));
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 for (const column of document.querySelectorAll(".see, .do")) new ResizeObserver(keepInSight).observe(column);

@@ -1,6 +1,6 @@
 // uPlot in our colours: one chart in one box, redrawn for another size or theme.
 
-import { number } from "./format.js";
+import { logTicks, number, ticks } from "./format.js";
 
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 
@@ -71,7 +71,7 @@ function axis(side, label, extra = {}) {
       return Math.max(36, 14 + longest * 6.6);
     },
     gap: 6,
-    values: (plot, splits) => splits.map((value) => (value === null ? null : number(value, 4))),
+    values: (plot, splits) => ticks(splits),
     ...extra,
   };
 }
@@ -98,8 +98,8 @@ export function lineChart(box, width, height, { series, data, log, yLabel, onHov
       y: isLog ? { distr: 3, log: 10, range: (plot, least, most) => [least / 1.3, most * 1.3] } : { range: (plot, least, most) => padded(Math.min(0, least), most) },
     },
     axes: [
-      axis(2, "epoch", { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6] }),
-      axis(3, yLabel, isLog ? { values: (plot, splits) => splits.map((value) => (isRound(value) ? number(value) : null)) } : {}),
+      axis(2, "epoch, counted from 0", { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6] }),
+      axis(3, yLabel, isLog ? { splits: (plot, place, least, most) => logMarks(least, most), filter: (plot, splits) => splits, values: (plot, splits) => logTicks(splits) } : {}),
     ],
     series: [{}, ...series.map((line) => ({
       label: line.label,
@@ -114,22 +114,40 @@ export function lineChart(box, width, height, { series, data, log, yLabel, onHov
   return new uPlot(options, lineData(data, isLog), box);
 }
 
+const ROUND_END = /^[1-9]0{2,}$/;
+
 /** From the first epoch to the last; one alone stands in the middle (uPlot itself would add a hundred). */
 function epochRange(plot, least, most) {
   const [first, last] = [plot.data[0][0] ?? least, plot.data[0].at(-1) ?? most];
-  return last > first ? [first, last] : [first - 0.5, first + 0.5];
+  if (last <= first) return [first - 0.5, first + 0.5];
+  // Of 1,000 epochs the last is 999: its tick would stand just outside.
+  return [first, first === 0 && ROUND_END.test(last + 1) ? last + 1 : last];
 }
 
-/** 1, 2 or 5 times a power of ten. */
-const isRound = (value) => value !== null && [1, 2, 5].includes(Number((value / 10 ** Math.floor(Math.log10(value) + 1e-9)).toFixed(6)));
+/** Where a logarithmic axis is marked: at 1, 2 and 5 times powers of ten while there are few of these, else at some of the powers. */
+function logMarks(least, most) {
+  const [low, high] = [Math.floor(Math.log10(least)), Math.ceil(Math.log10(most))];
+  const step = Math.ceil((high - low) / 7);
+  const times = high - low > 3 ? [1] : [1, 2, 5];
+  const marks = [];
+  for (let exponent = Math.ceil(low / step) * step; exponent <= high; exponent += step) marks.push(...times.map((digit) => Number(`${digit}e${exponent}`)));
+  const inside = marks.filter((value) => value >= least && value <= most);
+  return inside.length > 1 ? inside : [least, Math.sqrt(least * most), most].map((value) => Number(value.toPrecision(2)));
+}
 
 /** Points of so short a curve are marked: a lone one would draw no line. */
 export const isShort = (data) => data[0].length <= 30;
 
 export const canBeLog = (log, data) => log && data.slice(1).some((values) => values.some((value) => value > 0));
 
-/** What a chart draws of the data: a logarithm has a place for numbers above zero only. */
-export const lineData = (data, isLog) => (isLog ? [data[0], ...data.slice(1).map((values) => values.map((value) => (value > 0 ? value : null)))] : data);
+const DUST = 1e-12; // of the largest loss: what is left of a zero after sums of floating-point numbers
+
+/** What a chart draws of the data: a logarithm has a place for numbers above zero only, and dust lies at its foot. */
+export function lineData(data, isLog) {
+  if (!isLog) return data;
+  const most = data.slice(1).flat().reduce((found, value) => Math.max(found, value ?? 0), 0);
+  return [data[0], ...data.slice(1).map((values) => values.map((value) => (value > 0 ? Math.max(value, most * DUST) : null)))];
+}
 
 /**
  * Points and lines anywhere. `layers` are {kind: "points" | "line", color, xs, ys, size, hollow},

@@ -1,9 +1,10 @@
 // What is on screen as a command for a shell and as lines of Python.
 
 import { $, tabs, toast } from "./dom.js";
-import { predictionBody } from "./predict.js";
+import { predictionBody, predictionFault } from "./predict.js";
 import { state, shownNumber } from "./state.js";
-import { trainedModel, trainingBody } from "./train.js";
+import { trainedModel, trainingBody, trainingFault } from "./train.js";
+import { plain } from "./words.js";
 
 const WHAT = [["predict", "Predict"], ["train", "Train"]];
 const HOW = [["curl", "curl"], ["python", "Python"]];
@@ -27,7 +28,9 @@ export function render() {
 function snippet() {
   const body = what === "predict" ? predictionBody() ?? { x: [0.5] } : trainingBody();
   const model = what === "predict" ? state.model : trainedModel() || state.model;
-  if (body.data?.source === "dataset" && !body.data.dataset) return "# Choose a file under Train first.";
+  // What nobody could send is no example.
+  const fault = what === "predict" ? predictionFault() : trainingFault();
+  if (fault) return `# First mend the form under ${what === "predict" ? "Predict" : "Train"}:\n# ${plain(fault).replace(/\s+/g, " ")}`;
   const base = new URL(".", document.baseURI).href.replace(/\/$/, "");
   return how === "curl" ? curl(base, model, body) : python(base, model, body);
 }

@@ -30,10 +30,11 @@ export function ask(title, body, verb, isDangerous = false) {
   });
 }
 
-/** What a move of the active version changes: from which to which, how they differ, for whom. */
-export function moveBody(from, to) {
+/** What a move of the active version changes: from which to which, how they differ, for whom; `change` is what clients must do. */
+export function moveBody(from, to, change) {
   const who = h("p", {}, "Predictions of ", h("strong", {}, state.model), ` will be answered by version ${to.version}`, from ? ` instead of version ${from.version}` : "", ", within a second; no request fails meanwhile.");
-  return [h("p", { class: "move" }, h("span", { class: "pill" }, from ? `version ${from.version}` : "none"), h("span", { "aria-label": "becomes" }, "→"), h("span", { class: "pill strong" }, `version ${to.version}`)), who, differences(from, to)];
+  return [h("p", { class: "move" }, h("span", { class: "pill" }, from ? `version ${from.version}` : "none"), h("span", { "aria-label": "becomes" }, "→"), h("span", { class: "pill strong" }, `version ${to.version}`)), who,
+    change && h("ul", { class: "warnings" }, h("li", {}, change)), differences(from, to)];
 }
 
 function differences(from, to) {

@@ -2,32 +2,62 @@
 
 import { canBeLog, Chart, isShort, lineChart, lineData } from "./charts.js";
 import { $, fill, h, table } from "./dom.js";
-import { capital, count, number, progressOf, promotionOf, proseOf, whole } from "./format.js";
-import { follow, isKnown, pointsOf, startFollowing } from "./follow.js";
-import { comparedJobs, isActive, isDeleted, jobName, on, set, state } from "./state.js";
+import { capital, count, epochsOf, lossName, number, progressOf, promotionOf, proseOf, whole } from "./format.js";
+import { follow, isKnown, onPoints, pointsOf, progressNow, specOf, startFollowing } from "./follow.js";
+import { comparedJobs, isActive, isActiveNow, isDeleted, jobName, on, set, state } from "./state.js";
 import { plain } from "./words.js";
 
 const PARTS = ["train", "validation", "test"];
 const DASHES = { train: undefined, validation: [2, 4], test: [7, 4] };
 export const MAX_COMPARED = 4;
+const KEPT = "refit-log"; // in the storage of the browser: "true", "false", or nothing while nobody has chosen
+const WIDE = 100; // losses that differ by more are lines along the axis unless the scale is logarithmic
 
 let chart = null;
 let frame = 0;
 let hovered = null;
 let drawn = null; // what the chart shows now: {series, data}
 let look = ""; // its lines and scale; with the same ones, only the data are new
+let chosenScale = null;
 let bar = null; // the progress of a job; its button stays, so that it can be pressed while it moves
 
 export function startCurves(refresh) {
   chart = new Chart($("curves-chart"));
-  startFollowing({ onPoints: schedule, onEnd: refresh });
-  on(["jobs", "compared", "loaded", "online", "looked", "lookedSince", "shown", "versions"], () => {
+  startFollowing(refresh);
+  onPoints(schedule);
+  chosenScale = kept();
+  on(["jobs", "compared", "loaded", "online", "looked", "lookedSince", "shown", "versions", "info"], () => {
     if (!state.loaded) return;
     follow(comparedJobs());
     schedule();
   });
-  $("log-scale").addEventListener("change", draw);
+  $("log-scale").addEventListener("change", chooseScale);
   $("curves-table").addEventListener("toggle", renderTable);
+}
+
+function kept() {
+  try {
+    return localStorage.getItem(KEPT);
+  } catch {
+    return null; // Storage may be forbidden; then each visit begins anew.
+  }
+}
+
+function chooseScale() {
+  chosenScale = String($("log-scale").checked);
+  try {
+    localStorage.setItem(KEPT, chosenScale);
+  } catch {
+    // As above.
+  }
+  draw();
+}
+
+/** Whether the losses are drawn by their logarithms: as somebody chose, else where they span much. */
+function isLogWanted({ data }) {
+  if (chosenScale !== null) return chosenScale === "true";
+  const losses = data.slice(1).flat().filter((value) => value > 0);
+  return losses.length > 0 && losses.reduce((most, value) => Math.max(most, value), 0) > WIDE * losses.reduce((least, value) => Math.min(least, value), Infinity);
 }
 
 /** The colour of a job among those that are compared; null where it is not drawn. */
@@ -66,10 +96,13 @@ function draw() {
     return;
   }
   drawn = prepare(withPoints);
+  $("log-scale").checked = isLogWanted(drawn);
   const isLog = canBeLog($("log-scale").checked, drawn.data);
-  const next = JSON.stringify([drawn.series, isLog, isShort(drawn.data)]);
+  const yLabel = lossLabel(withPoints);
+  const next = JSON.stringify([drawn.series, isLog, isShort(drawn.data), yLabel]);
   const onHover = (index) => { hovered = index; renderLegend(); };
-  const build = (element, width, height) => lineChart(element, width, height, { ...drawn, log: isLog, yLabel: "loss", onHover });
+  // Along a low chart there is no room for all of it.
+  const build = (element, width, height) => lineChart(element, width, height, { ...drawn, log: isLog, yLabel: height < 300 ? yLabel.replace("loss: ", "") : yLabel, onHover });
   if (next === look) chart.update(lineData(drawn.data, isLog));
   else {
     [look, hovered] = [next, null];
@@ -77,6 +110,12 @@ function draw() {
   }
   renderLegend();
   renderTable();
+}
+
+/** What the losses are: the mean error at the top of the page is in the target's own units, they may not be. */
+function lossLabel(jobs) {
+  const labels = jobs.map((job) => specOf(job.id)).map((spec) => spec && `loss: ${lossName(spec.loss)}${spec.standardize ? ", standardized" : ""}`);
+  return labels[0] && labels.every((label) => label === labels[0]) ? labels[0] : "loss";
 }
 
 function prepare(jobs) {
@@ -103,15 +142,18 @@ function renderLegend() {
   const { data, series } = drawn;
   const index = hovered ?? data[0].length - 1;
   const value = (values) => {
+    // Where somebody points beyond the end of a curve, it has no value.
+    if (hovered !== null && values.findLastIndex(finite) < index) return null;
     // Curves that were recorded at other epochs have gaps here: the last one before counts.
     for (let place = index; place >= 0; place -= 1) if (finite(values[place])) return values[place];
     return null;
   };
   const epoch = `Epoch ${whole(data[0][index])}`;
   // Losses are measured now and then: while a job runs, the last ones are of before its progress.
-  const isLatest = hovered === null && comparedJobs().some(isActive);
+  const jobs = comparedJobs();
+  const last = jobs.some(isActive) ? "Latest" : jobs.length > 1 ? "At the end" : epoch;
   fill($("curves-legend"),
-    h("span", { class: "epoch", title: epoch }, isLatest ? "Latest" : epoch),
+    h("span", { class: "epoch", title: epoch }, hovered === null ? last : epoch),
     series.map((line, place) => h("span", { class: `key line key-${line.color}${line.dash ? " dashed" : ""}` }, `${line.label} `, h("b", {}, number(value(data[place + 1]))))));
 }
 
@@ -124,7 +166,7 @@ function renderProgress(jobs, withPoints) {
   }
   const hadFocus = box.contains(document.activeElement);
   bar = null;
-  fill(box, jobs.length > 0 && h("p", { class: "hint" }, jobs.length > 1 ? comparison(jobs, withPoints) : `${capital(jobName(jobs[0]))}, ${outcome(jobs[0])}`));
+  fill(box, jobs.length > 0 && h("p", { class: "hint" }, jobs.length > 1 ? comparison(jobs, withPoints) : `${capital(jobName(jobs[0]))} ${outcome(jobs[0])}`));
   // The job has ended, by its button or by itself: who was at the button goes on from here.
   if (hadFocus) $("curves-title").focus({ preventScroll: true });
 }
@@ -139,9 +181,9 @@ function renderBar(box, job) {
     // Never on to the next Cancel: a second Enter would end another job.
     if (hadFocus) $("curves-title").focus({ preventScroll: true });
   }
-  const { epoch, epochs, eta_seconds: eta } = job.progress;
+  const { isWaiting, epoch, epochs, eta } = progressNow(job);
   bar.progress.value = Math.min(1, epoch / epochs);
-  bar.words.textContent = job.state === "queued" ? "Waiting for its turn" : capital(progressOf(epoch, epochs, eta));
+  bar.words.textContent = isWaiting ? "Waiting for its turn" : capital(progressOf(epoch, epochs, eta));
 }
 
 function comparison(jobs, withPoints) {
@@ -155,8 +197,12 @@ function comparison(jobs, withPoints) {
 const drawnParts = (jobs) => PARTS.filter((part) => jobs.some((job) => pointsOf(job.id).some((point) => finite(point[`${part}_loss`]))));
 
 function outcome(job) {
-  if (job.state === "succeeded") return `${promotionOf(job.promotion)}${isDeleted(job) ? "; deleted since" : ""}`;
-  return job.state === "failed" ? `failed: ${proseOf(plain(job.error?.message ?? "unknown"))}` : job.state;
+  if (job.state === "succeeded") {
+    const spec = specOf(job.id);
+    const early = spec && job.progress.epoch < job.progress.epochs ? `; epochs: ${epochsOf(spec, job.progress)}` : "";
+    return `${promotionOf(job.promotion)}${isDeleted(job) ? "; deleted since" : isActiveNow(job) ? "; active now" : ""}${early}`;
+  }
+  return job.state === "failed" ? `has failed: ${proseOf(plain(job.error?.message ?? "unknown"))}` : `was ${job.state}`;
 }
 
 function emptyState(jobs) {

@@ -1,5 +1,7 @@
 // Elements from values. Text only ever becomes a text node: a name full of markup is just a name.
 
+import { ago } from "./format.js";
+
 export const $ = (id) => document.getElementById(id);
 
 const PROPERTIES = new Set(["checked", "disabled", "hidden", "value", "selected", "open", "readOnly", "multiple"]);
@@ -61,6 +63,35 @@ export function table(caption, heads, rows) {
 export function announce(words) {
   const live = $("live");
   live.textContent = live.textContent === words ? `${words}\u00a0` : words;
+}
+
+const CLOCK_MS = 2000;
+
+/** How long ago something was; all of them go by one clock, so that no two on screen disagree. */
+export function since(iso) {
+  const element = h("time", { datetime: iso });
+  element.textContent = ago(iso);
+  return element;
+}
+
+export function startClock() {
+  setInterval(() => {
+    if (document.hidden) return;
+    for (const element of document.querySelectorAll("time[datetime]")) setText(element, ago(element.dateTime));
+  }, CLOCK_MS);
+}
+
+/** Writes only what is new: what is written anew is selected no more, and is read aloud again. */
+export const setText = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+
+/** A box that scrolls, and `words` below it while something in it is out of sight. */
+export function scrollBox(attributes, content, words) {
+  const box = h("div", { tabindex: "0", role: "region", ...attributes, class: `scroll ${attributes.class}` }, content);
+  const hint = h("p", { class: "hint", hidden: true }, words);
+  const look = () => { hint.hidden = box.scrollHeight <= box.clientHeight + 1; };
+  const observer = new ResizeObserver(look);
+  for (const element of [box, ...box.children]) observer.observe(element);
+  return [box, hint];
 }
 
 let toastTimer = 0;

@@ -1,6 +1,6 @@
 // Fields of forms, and what is wrong beside the field that a JSON pointer names.
 
-import { h, fill } from "./dom.js";
+import { $, fill, h } from "./dom.js";
 import { readNumber } from "./numbers.js";
 import { plain } from "./words.js";
 
@@ -29,6 +29,19 @@ export function select(name, options, value = "") {
 
 const read = (input) => readNumber(input.value, input.inputMode === "numeric");
 
+/** Attributes of inputs, and what is said of a number beyond them: in the words that the service's own become. */
+const LIMITS = [
+  ["least", (value, limit) => value < limit, (limit) => `Enter ${limit} or more`],
+  ["above", (value, limit) => value <= limit, (limit) => `Enter a number above ${limit}`],
+  ["most", (value, limit) => value > limit, (limit) => `Enter ${limit} or less`],
+  ["below", (value, limit) => value >= limit, (limit) => `Enter a number below ${limit}`],
+];
+
+function limitFault(input, value) {
+  const found = value === undefined ? undefined : LIMITS.find(([name, isBeyond]) => input.dataset[name] !== undefined && isBeyond(value, Number(input.dataset[name])));
+  return found ? found[2](input.dataset[found[0]]) : null;
+}
+
 /** What a field of numbers holds: a number where it is one, undefined where it is empty, else its text. */
 export function numberIn(input) {
   const { value, fault } = read(input);
@@ -39,7 +52,7 @@ export function numberIn(input) {
 export function numberFaults(form, isRequired = false) {
   return [...form.querySelectorAll("input[inputmode]")].filter(isThere).flatMap((input) => {
     const { value, fault } = read(input);
-    const detail = fault ?? (isRequired && value === undefined ? "Enter a number, such as 0.5" : null);
+    const detail = fault ?? limitFault(input, value) ?? (isRequired && value === undefined ? "Enter a number, such as 0.5" : null);
     return detail ? [{ pointer: input.closest("[data-pointer]").dataset.pointer, detail }] : [];
   });
 }
@@ -49,7 +62,28 @@ const isThere = (element) => !element.closest("[hidden]");
 
 export function clearFaults(form) {
   for (const element of form.querySelectorAll("[aria-invalid]")) element.removeAttribute("aria-invalid");
-  for (const element of form.querySelectorAll(".error")) fill(element);
+  for (const element of form.querySelectorAll(".error")) {
+    fill(element);
+    // Those of narrow fields were written across the form.
+    if (element.id) $(element.id.replace("-error", "")).closest(".field").append(element);
+  }
+}
+
+const NARROW = ".grid-2, .grid-3, .predict-fields";
+const MOST_SAID = 2;
+
+/** What is wrong with a field; where several stand in a row, below that row and as wide as all of them. */
+function write(place, words) {
+  const error = place.querySelector(".error");
+  const grid = place.parentElement;
+  const isNarrow = grid.matches(NARROW);
+  const label = isNarrow ? `${place.querySelector("label").textContent}: ` : "";
+  error.append(...words.slice(0, MOST_SAID).map((sentence) => h("span", {}, `${label}${sentence}`)));
+  if (words.length > MOST_SAID) error.append(h("span", {}, `… and ${words.length - MOST_SAID} more`));
+  if (!isNarrow) return;
+  let last = [...grid.children].findLast((other) => other.matches(".field") && other.offsetTop === place.offsetTop);
+  while (last.nextElementSibling?.matches(".error")) last = last.nextElementSibling;
+  last.after(error);
 }
 
 /**
@@ -60,7 +94,7 @@ export function showFaults(form, problem, explain = (fault) => fault.detail) {
   clearFaults(form);
   const fields = [...form.querySelectorAll("[data-pointer]")].filter(isThere);
   const rest = [];
-  let first = null;
+  const wrong = new Map(); // field -> what is wrong with it
   for (const fault of problem.faults ?? []) {
     const place = fields
       .filter((element) => fault.pointer === element.dataset.pointer || fault.pointer.startsWith(`${element.dataset.pointer}/`))
@@ -71,12 +105,14 @@ export function showFaults(form, problem, explain = (fault) => fault.detail) {
     }
     const closed = place.closest("details:not([open])");
     if (closed) closed.open = true;
-    const error = place.querySelector(".error");
-    error.append(h("span", {}, explain({ ...fault, detail: plain(fault.detail) })));
-    const input = place.querySelector("input, select, textarea");
-    input?.setAttribute("aria-invalid", "true");
-    first ??= input;
+    wrong.set(place, [...(wrong.get(place) ?? []), explain({ ...fault, detail: plain(fault.detail) })]);
   }
+  const inOrder = fields.filter((place) => wrong.has(place));
+  for (const place of inOrder) {
+    write(place, wrong.get(place));
+    place.querySelector("input, select, textarea")?.setAttribute("aria-invalid", "true");
+  }
+  const first = inOrder[0]?.querySelector("input, select, textarea");
   if ((problem.faults ?? []).length === 0) rest.push(plain(problem.message));
   fill(form.querySelector(".form-error"), rest.map((words) => h("span", {}, words)));
   (first ?? form.querySelector(".form-error"))?.focus();

@@ -8,18 +8,37 @@ const MAX_STREAMS = 2;
 const MAX_KEPT = 50;
 
 const curves = new Map(); // job id -> {points, complete, stream, refused}
-let listener = () => {};
+const specs = new Map(); // job id -> what was asked for, which the list of jobs does not tell
+const listeners = [];
 let ended = () => {};
 
-/** `onPoints` hears that a curve has grown, `onEnd` that a job has ended. */
-export function startFollowing({ onPoints, onEnd }) {
-  [listener, ended] = [onPoints, onEnd];
+const listener = () => { for (const hear of listeners) hear(); };
+
+/** `hear` whenever a curve has grown. */
+export const onPoints = (hear) => listeners.push(hear);
+
+/** `onEnd` hears that a job has ended. */
+export function startFollowing(onEnd) {
+  ended = onEnd;
   document.addEventListener("visibilitychange", () => { if (document.hidden) closeAll(); });
   addEventListener("pagehide", closeAll);
 }
 
 export const pointsOf = (id) => curves.get(id)?.points ?? [];
 export const isKnown = (id) => curves.has(id);
+
+/** What was asked for with a job; null until it is known. */
+export const specOf = (id) => specs.get(id) ?? null;
+
+/** How far a job has come: its stream may know more than the last look at the list of jobs, or less. */
+export function progressNow(job) {
+  const { epoch, epochs, eta_seconds: eta, fraction } = job.progress;
+  const points = isActive(job) ? pointsOf(job.id) : [];
+  const seen = points.at(-1)?.epoch ?? 0;
+  const isNewer = seen > epoch;
+  // One that waits for another attempt has the points of the last one.
+  return { isWaiting: job.state === "queued" && (job.attempt > 0 || points.length === 0), epoch: isNewer ? seen : epoch, epochs, eta, fraction: isNewer ? seen / epochs : fraction };
+}
 
 /** Fetch or follow the curves of these jobs, and let go of the streams of others. */
 export function follow(jobs) {
@@ -28,6 +47,7 @@ export function follow(jobs) {
     if (curve.stream && !streamed.includes(id)) close(curve);
   }
   for (const job of jobs) {
+    fetchSpec(job.id);
     const curve = curves.get(job.id);
     if (curve?.complete || curve?.stream) continue;
     if (streamed.includes(job.id) && !curve?.refused) open(job.id);
@@ -35,6 +55,18 @@ export function follow(jobs) {
   }
   for (const id of [...curves.keys()].slice(0, Math.max(0, curves.size - MAX_KEPT))) {
     if (!jobs.some((job) => job.id === id)) curves.delete(id);
+  }
+}
+
+async function fetchSpec(id) {
+  if (specs.has(id)) return;
+  specs.set(id, null);
+  try {
+    const { spec } = await get(`jobs/${id}`);
+    specs.set(id, spec);
+    listener();
+  } catch {
+    specs.delete(id);
   }
 }
 

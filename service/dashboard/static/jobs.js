@@ -2,26 +2,34 @@
 
 import { get, post, wordsOf } from "./api.js";
 import { colorOf, toggleCompared } from "./curves.js";
-import { $, announce, fill, h, toast } from "./dom.js";
-import { ago, capital, judgedPart, number, progressOf, promotionOf, proseOf } from "./format.js";
-import { comparedJobs, isActive, isDeleted, jobName, on, set, state } from "./state.js";
+import { $, announce, fill, h, setText, since, toast } from "./dom.js";
+import { onPoints, progressNow } from "./follow.js";
+import { capital, judgedPart, number, progressOf, promotionOf, proseOf } from "./format.js";
+import { comparedJobs, isActive, isActiveNow, isDeleted, jobName, on, set, state } from "./state.js";
 import { plain } from "./words.js";
 
 const STATES = { queued: "Waiting", running: "Running", succeeded: "Done", failed: "Failed", cancelled: "Cancelled" };
 
 const rows = new Map(); // id -> the row on screen, so that focus stays where it is
 const told = new Map(); // id -> what was last said aloud
+let frame = 0;
 let refresh = () => {};
 
 export function startJobs(refreshAll) {
   refresh = refreshAll;
-  on(["jobs", "compared", "loaded", "moreJobs", "model", "looked", "lookedSince", "shown", "versions"], render);
+  on(["jobs", "compared", "loaded", "moreJobs", "model", "looked", "lookedSince", "shown", "versions", "info"], render);
+  onPoints(schedule);
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.("[data-cancel]")?.dataset.cancel;
     if (id) cancel(id);
   });
   $("jobs-more").addEventListener("click", more);
-  setInterval(() => { if (!document.hidden) render(); }, 20_000);
+}
+
+/** The rows of the jobs that are followed go on with their curves, at most once a frame. */
+function schedule() {
+  cancelAnimationFrame(frame);
+  frame = requestAnimationFrame(() => { for (const job of state.jobs) if (isActive(job) && rows.has(job.id)) update(rows.get(job.id), job); });
 }
 
 function render() {
@@ -55,15 +63,17 @@ function makeRow(job) {
   const swatch = h("span", { class: "swatch" });
   const title = h("span", { class: "row-title" });
   const badge = h("span", { class: "badge" });
-  const when = h("span", { class: "when" });
+  const when = since(job.created_at);
+  when.className = "when";
   const detail = h("p", { class: "row-detail" });
   const progress = h("progress", { max: "1", value: 0 });
-  const cancelButton = h("button", { type: "button", class: "quiet", "data-cancel": job.id }, "Cancel");
+  const cancelButton = h("button", { type: "button", class: "quiet small", "data-cancel": job.id }, "Cancel");
   const element = h("li", { class: "row" },
     h("label", { class: "tick" }, tick, swatch, h("span", { class: "sr-only" }, `Draw the curve of ${jobName(job)}`)),
-    h("div", { class: "row-main" }, h("p", { class: "row-head" }, title, badge, when), progress, detail),
-    cancelButton);
-  const row = { element, tick, swatch, title, badge, when, detail, progress, cancelButton };
+    h("p", { class: "row-head" }, title, badge, when),
+    h("div", { class: "row-main" }, progress, detail),
+    h("div", { class: "row-buttons" }, cancelButton));
+  const row = { element, tick, swatch, title, badge, detail, progress, cancelButton };
   rows.set(job.id, row);
   return row;
 }
@@ -73,12 +83,14 @@ function update(row, job) {
   row.tick.checked = color !== null;
   row.swatch.className = `swatch${color ? ` key-${color}` : ""}`;
   setText(row.title, capital(jobName(job)));
-  setText(row.badge, STATES[job.state]);
-  row.badge.className = `badge is-${job.state}`;
-  setText(row.when, ago(job.created_at));
+  const { isWaiting } = progressNow(job);
+  const state_ = job.state === "queued" && !isWaiting ? "running" : job.state;
+  setText(row.badge, STATES[state_]);
+  row.badge.className = `badge is-${state_}`;
   setText(row.detail, detailOf(job));
-  row.progress.hidden = job.state !== "running";
-  row.progress.value = job.progress.fraction;
+  row.detail.title = isActive(job) ? "" : row.detail.textContent;
+  row.progress.hidden = !isActive(job);
+  row.progress.value = progressNow(job).fraction;
   row.progress.setAttribute("aria-label", `Progress of ${jobName(job)}`);
   const hadFocus = row.cancelButton === document.activeElement;
   row.cancelButton.hidden = !isActive(job);
@@ -86,12 +98,10 @@ function update(row, job) {
   row.cancelButton.setAttribute("aria-label", `Cancel ${jobName(job)}`);
 }
 
-const setText = (element, text) => { if (element.textContent !== text) element.textContent = text; };
-
 function detailOf(job) {
-  const { epoch, epochs, eta_seconds: eta } = job.progress;
-  if (job.state === "queued") return job.attempt > 0 ? "waiting to be taken up again" : "waiting for its turn";
-  if (job.state === "running") {
+  const { isWaiting, epoch, epochs, eta } = progressNow(job);
+  if (isWaiting) return job.attempt > 0 ? "waiting to be taken up again" : "waiting for its turn";
+  if (isActive(job)) {
     const again = job.attempt > 1 ? `, attempt ${job.attempt}` : "";
     return `${progressOf(epoch, epochs, eta)}${again}`;
   }
@@ -99,7 +109,7 @@ function detailOf(job) {
   if (job.state === "cancelled") return `after ${progressOf(epoch, epochs, null)}`;
   const { metrics, promotion } = job;
   const part = judgedPart(metrics);
-  const end = isDeleted(job) ? "deleted since" : promotionOf(promotion);
+  const end = isDeleted(job) ? "deleted since" : `${isActiveNow(job) ? "active now; " : ""}${promotionOf(promotion)}`;
   return `mean error ${number(metrics?.[`${part}_mae`], 3)} · ${end}`;
 }
 

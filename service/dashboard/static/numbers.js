@@ -15,6 +15,8 @@ export function readNumber(written, isWhole = false) {
   if (UNCLEAR.test(text)) return { fault: `${text} can mean ${text.replace(",", "")} or ${text.replace(",", ".")}: write one of them` };
   if (PLAIN.test(text)) return finite(text);
   if (DECIMAL_COMMA.test(text)) return finite(text.replace(",", "."));
+  const parts = text.split(/[\s;]+/);
+  if (parts.length > 1 && parts.every((part) => PLAIN.test(part) || DECIMAL_COMMA.test(part))) return { fault: "Enter one number for each field" };
   return { fault: "Enter a number, such as 0.5" };
 }
 

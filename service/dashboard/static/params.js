@@ -1,10 +1,9 @@
 // Parameters beside the truth and the least-squares optimum; coefficients; how a version was made.
 
-import { h } from "./dom.js";
-import { architectureName, dataName, lineOf, lossName, number, whole } from "./format.js";
+import { h, scrollBox } from "./dom.js";
+import { architectureName, dataName, epochsOf, lineOf, lossName, number, whole } from "./format.js";
 
 const SHOWN = 60;
-const IN_SIGHT = 9; // rows of the table that are seen without scrolling
 const NAMED = 12; // features that are named in a sentence
 const OPTIMIZERS = { sgd: "SGD", adam: "Adam", adamw: "AdamW", lbfgs: "L-BFGS" };
 
@@ -36,7 +35,7 @@ export function parameterTable(params) {
   const shown = rows.length > SHOWN ? [...rows.slice(0, SHOWN - 1), rows.at(-1)] : rows;
   const some = rows.length > SHOWN ? `The first ${SHOWN} of ${whole(rows.length)} parameters` : `${whole(rows.length)} parameters`;
   return h("div", {},
-    h("div", { class: "scroll params-scroll", tabindex: "0", role: "region", "aria-label": "Parameters" }, h("table", { class: "numbers" },
+    scrollBox({ class: "params-scroll", "aria-label": "Parameters" }, h("table", { class: "numbers" },
       h("caption", { class: "sr-only" }, "Parameters in raw units"),
       h("thead", {}, h("tr", {},
         h("th", { scope: "col" }, "Parameter"),
@@ -47,8 +46,7 @@ export function parameterTable(params) {
         h("th", { scope: "row", title: name }, name),
         h("td", { class: "strong" }, number(learned)),
         hasTruth && h("td", {}, number(truth)),
-        hasOptimum && h("td", {}, number(optimum))))))),
-    rows.length > IN_SIGHT && h("p", { class: "hint" }, `${some}: scroll to see all.`));
+        hasOptimum && h("td", {}, number(optimum)))))), `${some}: scroll to see all.`));
 }
 
 /** A bar for each coefficient, the longest first. */
@@ -62,11 +60,11 @@ export function coefficients(params, target) {
     h("td", { class: "strong" }, number(learned)),
     h("td", {}, number(optimum))));
   return h("div", { class: "coefficients scroll", tabindex: "0", role: "region", "aria-label": "Coefficients" },
+    h("p", { class: "hint" }, "In raw units: how much the prediction grows when the feature grows by 1. The tick is the least-squares optimum."),
     h("table", { class: "numbers" },
       h("caption", { class: "sr-only" }, "Coefficients in raw units, largest first"),
       h("thead", {}, h("tr", {}, ["Feature", "", "Learned", "Optimum"].map((head) => h("th", { scope: "col" }, head)))),
-      h("tbody", {}, bars)),
-    h("p", { class: "hint" }, "In raw units: how much the prediction grows when the feature grows by 1. The tick is the least-squares optimum."));
+      h("tbody", {}, bars)));
 }
 
 function bar(value, optimum, most) {
@@ -97,7 +95,7 @@ export function formula(params) {
 const listOf = (names) => (names.length > NAMED ? `${names.slice(0, NAMED).join(", ")} and ${whole(names.length - NAMED)} more` : names.join(", "));
 
 /** How a version was made, as terms and descriptions. */
-export function recipe(version, params, files) {
+export function recipe(version, params, files, job) {
   const { spec, environment } = version;
   const rows = environment.rows ?? null;
   const parts = rows && ["train", "validation", "test"].filter((part) => rows[part]).map((part) => `${whole(rows[part])} ${part}`).join(" · ");
@@ -109,7 +107,7 @@ export function recipe(version, params, files) {
     // A version that was imported tells only its architecture.
     ["Loss", spec.loss && lossName(spec.loss)],
     ["Optimizer", spec.optimizer && `${OPTIMIZERS[spec.optimizer.kind] ?? spec.optimizer.kind}, learning rate ${number(spec.optimizer.lr)}`],
-    ["Epochs", spec.epochs && whole(spec.epochs)],
+    ["Epochs", spec.epochs && (job ? epochsOf(spec, job.progress) : whole(spec.epochs))],
     ["Trained on", environment.device],
   ];
   return h("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));

@@ -46,8 +46,8 @@ export function pointsFaults({ names, rows, lines }) {
   rows.forEach((cells, index) => {
     if (found.length >= MOST_FAULTS) return;
     const place = cells.findIndex((value) => !Number.isFinite(value));
-    if (cells.length !== wanted) found.push(`line ${lines[index]}: ${count(cells.length, "cell")}, where the ${names ? "header" : "first line"} has ${wanted}`);
-    else if (place >= 0) found.push(`line ${lines[index]}, column ${place + 1}: ${whyNot(cells[place])}`);
+    if (cells.length !== wanted) found.push(`Line ${lines[index]}: ${count(cells.length, "cell")}, where the ${names ? "header" : "first line"} has ${wanted}`);
+    else if (place >= 0) found.push(`Line ${lines[index]}, column ${place + 1}: ${whyNot(cells[place])}`);
   });
   return found;
 }
@@ -92,5 +92,5 @@ export function placeOf(fault, { lines }, rows) {
   const number = lines[Number(row)];
   if (number === undefined) return fault.detail;
   const place = axis === "y" ? (rows[Number(row)]?.length ?? 1) : Number(column ?? 0) + 1;
-  return `line ${number}, column ${place}: ${fault.detail}`;
+  return `Line ${number}, column ${place}: ${fault.detail}`;
 }

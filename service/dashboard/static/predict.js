@@ -1,9 +1,9 @@
 // The box to predict with: one field for each feature, the answer, and which version gave it.
 
 import { getIfThere, modelPath, post, Problem, versionPath } from "./api.js";
-import { $, fill, h } from "./dom.js";
+import { $, fill, h, scrollBox } from "./dom.js";
 import { clearFaults, field, numberFaults, numberIn, numeric, select, showFaults, text } from "./fields.js";
-import { count, number } from "./format.js";
+import { answerOf, count, number } from "./format.js";
 import { readNumbers } from "./numbers.js";
 import { on, set, shownNumber, state } from "./state.js";
 
@@ -14,12 +14,13 @@ const HOW = "One number, or several between spaces; 0,5 is 0.5";
 let form = null;
 let changed = () => {};
 let drawn = ""; // the features that the form was made for
+let touched = false; // values are a person's now: nothing is filled in over them
 
 export function startPredicting({ onChange }) {
   form = $("predict-form");
   changed = onChange;
   form.addEventListener("submit", (event) => { event.preventDefault(); predict(); });
-  form.addEventListener("input", () => { tellRead(); changed(); });
+  form.addEventListener("input", () => { touched = true; tellRead(); changed(); });
   on(["shown", "loaded"], render);
 }
 
@@ -35,7 +36,7 @@ function render() {
   }
   const key = JSON.stringify([state.model, params.feature_names, params.categories]);
   if (key !== drawn) {
-    drawn = key;
+    [drawn, touched] = [key, false];
     fill(form, inputs(params), h("p", { class: "error form-error", tabindex: "-1" }), h("button", { type: "submit", class: "primary" }, "Predict"));
     fill($("predict-result"), h("p", { class: "hint" }, `The answer appears here, with the version that gave it.`));
     prefill(params);
@@ -51,7 +52,7 @@ function inputs(params) {
     const input = words ? select(`value-${index}`, words.map((word) => [word, word]), words[0]) : numeric(`value-${index}`, "0");
     return field(`/rows/0/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`, name, input);
   });
-  return h("div", { class: "predict-fields scroll", tabindex: "0", role: "region", "aria-label": "Features" }, fields);
+  return scrollBox({ class: "predict-fields", "aria-label": "Features" }, fields, `${count(names.length, "input")}: scroll to see all.`);
 }
 
 /** Where a comma had to be understood, say how. */
@@ -80,7 +81,7 @@ async function prefill(params) {
     usual = names.map((name) => column(name)?.mean ?? null);
     names.forEach((name, index) => { if (column(name)?.type === "integer" && usual[index] !== null) usual[index] = Math.round(usual[index]); });
   }
-  if (!usual || state.shown?.params !== params) return;
+  if (!usual || touched || state.shown?.params !== params) return;
   names.forEach((name, index) => {
     const input = form.elements[`value-${index}`];
     if (input && input.tagName === "INPUT" && usual[index] !== null && usual[index] !== undefined) input.value = String(Number(Number(usual[index]).toPrecision(4)));
@@ -107,6 +108,9 @@ export function predictionBody() {
   return { rows: [row] };
 }
 
+/** Why nothing can be asked, in a sentence; null where it can. */
+export const predictionFault = () => (predictionBody() ? ownFaults()[0]?.detail ?? null : null);
+
 /** What is wrong with the values, before anybody is asked. */
 function ownFaults() {
   const several = form.elements["value-0"];
@@ -118,6 +122,7 @@ function ownFaults() {
 async function predict() {
   const body = predictionBody();
   if (!body) return;
+  touched = true;
   clearFaults(form);
   const faults = ownFaults();
   if (faults.length) return refuse({ faults });
@@ -143,10 +148,10 @@ function show(answer, body, params) {
   const rows = answer.y.map((y) => [y].flat());
   const isOne = rows.length === 1 && targets.length === 1;
   const main = isOne
-    ? h("p", { class: "answer" }, h("span", { class: "answer-name" }, targets[0]), h("strong", {}, number(rows[0][0], 6)))
-    : h("div", { class: "scroll answers", tabindex: "0", role: "region", "aria-label": "Answers" }, h("table", { class: "numbers" },
+    ? h("p", { class: "answer" }, h("span", { class: "answer-name" }, targets[0]), h("strong", {}, answerOf(rows[0][0])))
+    : scrollBox({ class: "answers", "aria-label": "Answers" }, h("table", { class: "numbers" },
       h("thead", {}, h("tr", {}, [body.x ? params.feature_names[0] : "Row", ...targets].map((head) => h("th", { scope: "col" }, head)))),
-      h("tbody", {}, rows.map((values, index) => h("tr", {}, h("th", { scope: "row" }, body.x ? number(body.x[index]) : String(index + 1), outside[index] && h("span", { class: "outside", title: "Outside what was seen in training" }, " ⚠")), values.map((value) => h("td", { class: "strong" }, number(value, 6))))))));
+      h("tbody", {}, rows.map((values, index) => h("tr", {}, h("th", { scope: "row" }, body.x ? number(body.x[index], 6) : String(index + 1), outside[index] && h("span", { class: "outside", title: "Outside what was seen in training" }, " ⚠")), values.map((value) => h("td", { class: "strong" }, answerOf(value))))))), `${count(rows.length, "answer")}: scroll to see all.`);
   const isOutside = outside.some(Boolean);
   fill($("predict-result"), main,
     h("p", { class: "answer-foot" },

@@ -1,10 +1,11 @@
 // The version on screen: the active one, or another that somebody looks at.
 
 import { get, getIfThere, modelPath, Problem, versionPath } from "./api.js";
-import { $, fill, h } from "./dom.js";
-import { ago, judgedPart, number, proseOf, r2 } from "./format.js";
+import { $, fill, h, since } from "./dom.js";
+import { capital, judgedPart, number, proseOf, r2 } from "./format.js";
 import { formula, parameterTable, recipe } from "./params.js";
 import { isActive, on, set, shownNumber, state } from "./state.js";
+import { plain } from "./words.js";
 
 let wanted = ""; // model and version that are on screen, or on their way
 
@@ -61,7 +62,7 @@ function render() {
   const body = $("serving-body");
   const isLooked = state.looked !== null && state.looked !== info?.active_version;
   $("serving-name").textContent = state.model;
-  $("serving-kicker").textContent = isLooked ? "Not active" : "Answering now";
+  $("serving-kicker").textContent = shownNumber() === null ? "Nothing answers yet" : isLooked ? "Not active" : "Answering now";
   body.classList.toggle("loading", shownNumber() !== null && shown === null);
   body.classList.toggle("blank", shownNumber() === null);
   renderLooking(isLooked);
@@ -79,10 +80,12 @@ function render() {
     words && h("p", { class: "formula" }, words),
     version.warnings.length > 0 && h("ul", { class: "warnings", "aria-label": "Warnings" }, version.warnings.map((warning) => h("li", {}, proseOf(warning)))),
     params && parameterTable(params),
-    recipe(version, params, state.files),
-    h("p", { class: "hint" }, `Made ${ago(version.created_at)} · `,
+    recipe(version, params, state.files, jobOf(version)),
+    h("p", { class: "hint" }, "Made ", since(version.created_at), " · ",
       h("a", { href: `${versionPath(version.model, version.version)}/state_dict.pth` }, "Download state_dict.pth")));
 }
+
+const jobOf = (version) => state.jobs.find((job) => job.id === version.job) ?? state.shown.job;
 
 function stats(version) {
   const { metrics } = version;
@@ -112,12 +115,15 @@ function renderLooking(isLooked) {
 
 function blank() {
   const training = state.jobs.some(isActive);
+  const last = state.jobs[0];
   fill($("serving-version"), "no version yet");
   fill($("stats"));
   const body = $("serving-body");
   body.querySelector(".empty.wide")?.remove();
   const words = training
     ? [h("strong", {}, "The first version is on its way."), h("p", {}, "It appears here when its training ends; watch the learning curves.")]
+    : last?.state === "failed" ? [h("strong", {}, "The last training failed."), h("p", {}, capital(proseOf(plain(last.error?.message ?? "no reason is known"))))]
+    : last?.state === "cancelled" ? [h("strong", {}, "The last training was cancelled."), h("p", {}, "It made no version. Press Train to begin another.")]
     : [h("strong", {}, "Nothing has been trained yet."), h("p", {}, "Press Train: a line is learned in a second, and this card shows what came of it.")];
   body.append(h("div", { class: "empty wide" }, words, !training && h("a", { class: "button primary", href: "#train" }, "Go to training")));
 }

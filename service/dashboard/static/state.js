@@ -43,6 +43,9 @@ function same(a, b) {
 
 export const isActive = (job) => job.state === "queued" || job.state === "running";
 
+/** Whether the version that a job made answers now, whatever was decided when it finished. */
+export const isActiveNow = (job) => job.version !== null && job.model === state.model && job.version === state.info?.active_version;
+
 export const shownNumber = () => state.looked ?? state.info?.active_version ?? null;
 
 /** The jobs whose curves are drawn, newest first. */

@@ -1,17 +1,18 @@
 // The form that trains: a line with its parameters, pasted points, or a file.
 
 import { modelPath, post, Problem } from "./api.js";
-import { advancedPart, architectureOf, optionsOf, suited } from "./advanced.js";
-import { $, announce, fill, h, tabs, toast } from "./dom.js";
+import { advancedPart, architectureOf, hiddenFaults, optionsOf, suited, tellChanged } from "./advanced.js";
+import { $, announce, fill, h, setText, tabs, toast } from "./dom.js";
 import { clearFaults, field, numberFaults, numberIn, numeric, select, showFaults, text } from "./fields.js";
 import { count, number } from "./format.js";
 import { columnsOf, parsePoints, placeOf, pointsData, pointsFaults, pointsText } from "./points.js";
 import { isActive, on, set, state } from "./state.js";
 import { filePart } from "./upload.js";
+import { whatWillBe } from "./verdict.js";
 import { endOf, plain } from "./words.js";
 
 const SOURCES = [["line", "A line"], ["points", "Pasted points"], ["file", "A file"]];
-const LINE = [["weight", "Weight", "0.7"], ["bias", "Bias", "0.3"], ["noise", "Noise", "0"], ["start", "From x", "0"], ["end", "To x", "1"], ["step", "Step", "0.02"]];
+const LINE = [["weight", "Weight", "0.7"], ["bias", "Bias", "0.3"], ["noise", "Noise", "0", { "data-least": "0" }], ["start", "From x", "0"], ["end", "To x", "1"], ["step", "Step", "0.02", { "data-above": "0" }]];
 const MOST_ADOPTED = 2000;
 const KEPT = "refit-form"; // in the storage of the tab, for after a reload
 const MOST_KEPT = 200_000; // characters of pasted points
@@ -24,6 +25,7 @@ let file = null;
 let changed = () => {};
 let busy = false;
 let adopted = ""; // the model whose rows the form began with
+let latest = null; // of several sentences on the way, the one that was asked for last counts
 let touched = false; // a person has changed something: then nothing is filled in any more
 const begun = new Set(); // ids of the jobs that were begun here and have not ended
 
@@ -33,7 +35,7 @@ export function startTraining({ refresh, select: selectModel, onChange }) {
   file = filePart(update);
   fill(form,
     h("div", { id: "train-source", class: "tabs", role: "group", "aria-label": "Where the rows come from" }),
-    h("div", { id: "source-line", class: "grid-3" }, LINE.map(([name, label, value]) => field(`/data/${name}`, label, numeric(name, value, { placeholder: value })))),
+    h("div", { id: "source-line", class: "grid-3" }, LINE.map(([name, label, value, limits]) => field(`/data/${name}`, label, numeric(name, value, { placeholder: value, title: `Empty means ${value}`, ...limits })))),
     h("div", { id: "source-points", hidden: true }, pointsField()),
     h("div", { id: "source-file", hidden: true }, file.element),
     h("p", { id: "train-hint", class: "hint fixed" }),
@@ -41,7 +43,7 @@ export function startTraining({ refresh, select: selectModel, onChange }) {
       field("/architecture/kind", "Kind of model", select("kind", [["linear", "Linear"], ["mlp", "Neural network"], ["parameters", "Two parameters"]], "linear")),
       field("/model", "Model name", text("model", state.model, { maxlength: "64" })),
       h("p", { id: "model-hint", class: "hint" })),
-    advancedPart(),
+    advancedPart(() => { touched = true; update(); }),
     h("p", { class: "error form-error", tabindex: "-1" }),
     h("button", { type: "submit", class: "primary wide-button" }, "Train"));
   form.addEventListener("submit", (event) => {
@@ -59,7 +61,7 @@ export function startTraining({ refresh, select: selectModel, onChange }) {
     update();
   });
   on(["shown", "model"], adopt);
-  on(["models", "info", "shown"], sayWhatWillBe);
+  on(["models", "info", "loaded"], sayWhatWillBe);
   on(["jobs"], tellEnds);
   chooseSource("line");
   recall();
@@ -110,7 +112,7 @@ async function adopt() {
 function pointsField() {
   const area = h("textarea", { name: "points", rows: "7", spellcheck: "false", autocomplete: "off", placeholder: "area\tprice\n30\t67\n45\t112", wrap: "off" });
   const whole = field("/data", "Points, one row a line", area, "Paste from a spreadsheet. The last column is what to predict; a header is optional.");
-  whole.append(h("button", { type: "button", class: "quiet small", onclick: () => { area.value = EXAMPLE; touched = true; update(); } }, "Fill in an example"));
+  whole.append(h("button", { type: "button", class: "small", onclick: () => { area.value = EXAMPLE; touched = true; update(); } }, "Fill in an example"));
   return whole;
 }
 
@@ -134,6 +136,9 @@ export function trainingBody() {
   if (architecture) body.architecture = architecture;
   return suited(Object.assign(body, optionsOf(form)));
 }
+
+/** Why it cannot be sent, in a sentence; null where it can. */
+export const trainingFault = () => ownFaults(trainedModel(), source === "points" ? parsePoints(form.elements.points.value) : null)[0]?.detail ?? null;
 
 export const trainedModel = () => form.elements.model.value.trim();
 
@@ -169,43 +174,20 @@ function update() {
     const columns = rows[0]?.length ?? 0;
     const what = names && columns > 1 ? `${names.at(-1)} from ${names.slice(0, -1).join(", ")}` : columns > 1 ? `the last column from ${columns === 2 ? "the first" : `the first ${columns - 1}`}` : "";
     hint.textContent = rows.length === 0 ? "" : columns < 2 ? "Each line needs at least two numbers." : `${count(rows.length, "row")}: predict ${what}.${comma ? ` ${comma} is read as ${comma.replace(",", ".")}.` : ""}`;
-  } else hint.textContent = "";
+  } else hint.textContent = file.words();
   $("mlp-fields").hidden = form.elements.kind.value !== "mlp";
+  tellChanged(form);
   sayWhatWillBe();
   changed();
 }
 
 /** Whether the new version will answer, in a line below its name. */
-function sayWhatWillBe() {
-  $("model-hint").textContent = whatWillBe();
+async function sayWhatWillBe() {
+  const asked = {};
+  latest = asked;
+  const words = await whatWillBe(trainedModel(), form.elements.promote.value, ownColumns());
+  if (latest === asked) setText($("model-hint"), words);
 }
-
-function whatWillBe() {
-  const model = trainedModel();
-  const active = model === state.model ? state.info?.active_version : state.models.find((known) => known.model === model)?.active_version;
-  if (!state.loaded || model === "") return "";
-  const promote = form.elements.promote.value;
-  if (!active) return promote === "never" ? "A new model; its first version waits until you activate it." : "A new model; its first version answers at once.";
-  if (promote === "never") return `New version of ${model}; version ${active} goes on answering.`;
-  if (promote === "always") return `New version of ${model}; it answers in place of version ${active}.`;
-  const { params, version } = state.shown ?? {};
-  const isKnown = model === state.model && version?.version === active && params;
-  if (!isKnown || isSame(params)) return `New version of ${model}; it answers if it is not worse than version ${active}.`;
-  if (version.origin === "bootstrap") return `New version of ${model}; it answers in place of version ${active}, which takes other columns.`;
-  return `New version of ${model}; version ${active} takes other columns and goes on answering.`;
-}
-
-/** Whether the columns are those of the active version, as the service judges it; also while they are not known. */
-function isSame({ feature_names: features, target_names: targets, categories }) {
-  const own = ownColumns();
-  if (own === null) return true;
-  const [mine, theirs] = [own.categories ?? [], Object.keys(categories)];
-  if (mine.length || theirs.length) return own.features.join() === features.join() && mine.toSorted().join() === theirs.toSorted().join() && areAlike(own.targets, targets);
-  return areAlike(own.features, features) && areAlike(own.targets, targets);
-}
-
-/** Other names in the same places are taken for a renaming, the same names in other places are not. */
-const areAlike = (mine, theirs) => mine.length === theirs.length && (mine.join() === theirs.join() || !mine.every((name) => theirs.includes(name)));
 
 function ownColumns() {
   if (source === "line") return { features: ["x"], targets: ["y"] };
@@ -219,7 +201,9 @@ function ownColumns() {
 
 /** What keeps the form from being sent, as faults like those of the service. */
 function ownFaults(model, pasted) {
-  const faults = numberFaults(form);
+  const faults = [...numberFaults(form), ...hiddenFaults(form)];
+  const { start = 0, end = 1 } = lineData();
+  if (source === "line" && start >= end) faults.push({ pointer: "/data/end", detail: `Enter a number above ${start}, which is “From x”` });
   if (pasted) faults.push(...pointsFaults(pasted).map((detail) => ({ pointer: "/data", detail })));
   if (source === "file") faults.push(...file.faults().map((detail) => ({ pointer: "/data", detail })));
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(model)) faults.push({ pointer: "/model", detail: "Use letters, digits, “.”, “_” and “-”, at most 64 of them; begin with a letter or digit" });

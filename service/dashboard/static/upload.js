@@ -1,12 +1,28 @@
 // Training on a file: send it, or take one that was sent before, and choose its columns.
 
 import { get, getIfThere, upload, wordsOf } from "./api.js";
-import { $, announce, fill, h } from "./dom.js";
+import { announce, fill, h, scrollBox } from "./dom.js";
 import { count, number, whole } from "./format.js";
 import { fileWords } from "./words.js";
 
 const TYPES = { csv: "text/csv", txt: "text/csv", tsv: "text/csv", ndjson: "application/x-ndjson", jsonl: "application/x-ndjson", parquet: "application/vnd.apache.parquet" };
 const FEW_CATEGORIES = 30;
+const NAMED = 4; // columns that are named in a sentence
+
+const LOOKED_AT = 4096; // bytes of a file in which a picture or an archive shows itself
+const SMALL = 65_536; // bytes of a file that is looked through for lines
+
+/** Why a file is no table, in a sentence; null where the service may find one in it. */
+async function whyNoTable(file, type) {
+  if (file.size === 0) return `${file.name} is empty`;
+  if (type === TYPES.parquet) return null;
+  const bytes = new Uint8Array(await file.slice(0, LOOKED_AT).arrayBuffer());
+  const isWide = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff); // UTF-16: the service says how to save it
+  // No text has these: below a space, only tab, line feed, form feed and the like are written.
+  if (!isWide && bytes.some((byte) => byte < 9 || (byte > 13 && byte < 32))) return `${file.name} is not a table: send CSV, Parquet or JSON lines`;
+  if (type === TYPES.csv && file.size <= SMALL && (await file.text()).trim().split(/\r\n|\r|\n/).length === 1) return `${file.name} has one line only: it needs a header and rows below it`;
+  return null;
+}
 
 /**
  * The part of the form for files: `data()` is what to train on, null before a file is chosen; `faults()` say
@@ -15,6 +31,7 @@ const FEW_CATEGORIES = 30;
 export function filePart(onChange) {
   let dataset = null;
   let failed = []; // why the last file cannot be trained on
+  let pending = ""; // the name of the file that is being read
   let latest = 0; // of several files in a row, the last one counts
   const input = h("input", { type: "file", id: "file", class: "sr-only", accept: ".csv,.tsv,.txt,.ndjson,.jsonl,.parquet", onchange: () => input.files[0] && send(input.files[0]) });
   const status = h("p", { class: "hint", role: "status" });
@@ -48,6 +65,7 @@ export function filePart(onChange) {
   function clear() {
     dataset = null;
     failed = [];
+    pending = "";
     again.hidden = true;
     status.textContent = "";
     fill(error);
@@ -70,8 +88,16 @@ export function filePart(onChange) {
     const mine = latest;
     const type = TYPES[file.name.split(".").pop().toLowerCase()] ?? "text/csv";
     const tell = (share) => { if (mine === latest) status.textContent = share < 1 ? `Sending ${file.name}: ${Math.round(share * 100)} %` : `Reading ${file.name} …`; };
+    pending = file.name;
     tell(0);
     try {
+      const why = await whyNoTable(file, type).catch(() => null);
+      if (mine !== latest) return;
+      if (why) {
+        input.value = "";
+        refuse([why]);
+        return;
+      }
       const found = await upload(file, type, tell, options);
       if (mine !== latest) return;
       show(found);
@@ -110,6 +136,7 @@ export function filePart(onChange) {
     if (found.columns.length < 2) return refuse([`${found.name ?? "The file"} has one column only: it needs at least two, one to predict and one to predict it from.`]);
     if (!found.columns.some(isNumeric)) return refuse([`No column of ${found.name ?? "the file"} holds numbers, so there is nothing to predict.`]);
     dataset = found;
+    pending = "";
     status.textContent = `${found.name ?? "The file"}: ${count(found.rows, "row")}, ${count(found.columns.length, "column")}. Choose what to predict, and from what.`;
     renderColumns();
     onChange();
@@ -128,10 +155,10 @@ export function filePart(onChange) {
     });
     const missing = dataset.columns.some((column) => column.nulls > 0);
     fill(columns,
-      h("div", { class: "scroll columns-scroll", tabindex: "0", role: "region", "aria-label": "Columns" },
+      scrollBox({ class: "columns-scroll", "aria-label": "Columns" },
         h("table", { class: "numbers" },
           h("thead", {}, h("tr", {}, ["Column", "From", "Predict"].map((head) => h("th", { scope: "col" }, head)))),
-          h("tbody", {}, rows))),
+          h("tbody", {}, rows)), `${count(rows.length, "column")}: scroll to see all.`),
       missing && h("label", { class: "check-line" }, h("input", { type: "checkbox", name: "drop", checked: true, onchange: onChange }), " Leave out rows with a missing cell"));
   }
 
@@ -152,12 +179,20 @@ export function filePart(onChange) {
   }
 
   function faults() {
-    if (!dataset) return failed.length ? [...failed, "Choose another file."] : ["Choose a file first."];
+    if (pending) return [`Still reading ${pending} …`];
+    if (!dataset) return failed.length ? ["Choose another file.", ...failed] : ["Choose a file first."];
     const { features, target } = data();
     return [!target && "Choose the column to predict.", !features.length && "Tick at least one column under “From”."].filter(Boolean);
   }
 
-  return { element, data, faults, list, take, rows: () => dataset?.rows ?? 0 };
+  /** What would be predicted from what, also where the list hides it. */
+  function words() {
+    const { features, target } = data() ?? {};
+    if (!target || !features.length) return "";
+    return `${count(dataset.rows, "row")}: predict ${target} from ${features.length <= NAMED ? features.join(", ") : `${features.length} columns`}.`;
+  }
+
+  return { element, data, faults, list, take, words, rows: () => dataset?.rows ?? 0 };
 }
 
 const isNumeric = (column) => ["number", "integer", "boolean"].includes(column.type);

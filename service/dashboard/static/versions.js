@@ -1,9 +1,10 @@
 // The list of versions: look at one, make it active, go back, delete.
 
 import { get, modelPath, post, remove, versionPath, wordsOf } from "./api.js";
+import { changeFor, columnsOf } from "./columns.js";
 import { ask, moveBody } from "./confirm.js";
-import { $, announce, fill, h, toast } from "./dom.js";
-import { ago, architectureName, dataName, judgedPart, number, r2 } from "./format.js";
+import { $, announce, fill, h, since, toast } from "./dom.js";
+import { architectureName, dataName, judgedPart, number, r2 } from "./format.js";
 import { on, set, shownNumber, state } from "./state.js";
 
 let refresh = () => {};
@@ -53,11 +54,12 @@ function row(version) {
   const { metrics, spec } = version;
   const part = judgedPart(metrics);
   return h("li", { class: `row${isShown ? " is-shown" : ""}` },
+    h("p", { class: "row-head" },
+      h("button", { type: "button", class: "link row-title", "data-focus": `look-${number_}`, "aria-pressed": String(isShown), title: isShown ? "Its picture and parameters are shown above" : "Show its picture and parameters above", onclick: () => look(number_) }, `Version ${number_}`),
+      isActive && h("span", { class: "badge is-active" }, "Active"),
+      isShown && h("span", { class: "hint" }, "shown"),
+      h("span", { class: "when" }, since(version.created_at))),
     h("div", { class: "row-main" },
-      h("p", { class: "row-head" },
-        h("button", { type: "button", class: "link row-title", "data-focus": `look-${number_}`, "aria-pressed": String(isShown), title: "Show its picture and parameters above", onclick: () => look(number_) }, `Version ${number_}`),
-        isActive && h("span", { class: "badge is-active" }, "Active"),
-        h("span", { class: "when" }, ago(version.created_at))),
       h("p", { class: "row-detail" }, `${architectureName(spec.architecture)} · ${dataName(spec.data, state.files)}`),
       h("p", { class: "row-detail figures" }, `mean error ${number(metrics[`${part}_mae`], 3)} · R² ${r2(metrics[`${part}_r2`])}`)),
     h("div", { class: "row-buttons" },
@@ -84,8 +86,11 @@ async function rollBack() {
 async function move(number_, title, verb, path) {
   try {
     const active = state.info?.active_version;
-    const [from, to] = await Promise.all([active ? find(active) : null, find(number_)]);
-    if (!(await ask(title, moveBody(from, to), verb))) return;
+    const [from, to, before, after] = await Promise.all([active ? find(active) : null, find(number_), active ? columnsOf(state.model, active) : null, columnsOf(state.model, number_)]);
+    if (!(await ask(title, moveBody(from, to, changeFor(before, after)), verb))) {
+      keepFocus(`activate-${number_}`);
+      return;
+    }
     const moved = await post(path, undefined, { Prefer: "wait=10" });
     set({ looked: null });
     const words = moved.acknowledged === moved.workers
@@ -100,10 +105,18 @@ async function move(number_, title, verb, path) {
   if (document.activeElement === document.body) focusOn(`look-${number_}`);
 }
 
+/** The list may have been drawn anew behind the dialog: then the browser finds no button to give the focus back to. */
+function keepFocus(name) {
+  if (document.activeElement === document.body) focusOn(name);
+}
+
 async function erase(version) {
   const active = state.info?.active_version;
   const body = h("p", {}, `Its parameters and figures are lost for good, and no other version gets the number ${version.version}.${active ? ` Version ${active} still answers.` : ""}`);
-  if (!(await ask(`Delete version ${version.version}?`, [body], `Delete version ${version.version}`, true))) return;
+  if (!(await ask(`Delete version ${version.version}?`, [body], `Delete version ${version.version}`, true))) {
+    keepFocus(`delete-${version.version}`);
+    return;
+  }
   try {
     await remove(versionPath(version.model, version.version));
     if (state.looked === version.version) set({ looked: null });

@@ -1,6 +1,6 @@
 // What the service says, in the words of the page: it speaks of members of JSON, the page of labels.
 
-import { proseOf } from "./format.js";
+import { capital, proseOf } from "./format.js";
 
 const RULES = [
   [/^Input should be greater than or equal to (\S+)$/, "Enter $1 or more"],
@@ -21,13 +21,15 @@ const RULES = [
   [/^`parameters` takes one feature.*$/, "“Two parameters” takes one column to predict from; choose “Linear”"],
   [/^`lbfgs`/, "L-BFGS"],
   [/leave batch_size null/, "leave “Batch size” empty"],
-  [/leave clip_grad_norm null/, "leave “Clip gradients at” empty"],
+  [/leave clip_grad_norm null/, "leave “Clip gradients” empty"],
   [/leave schedule constant/, "leave “Schedule” constant"],
   [/another batch_size/, "another “Batch size”"],
   [/lower split\.train/, "lower “Share to train”"],
   [/the learning rate \(optimizer\.lr\) or set standardize to true/, "“Learning rate” or set “Standardize” to yes"],
   [/send "missing": "drop" to leave their rows out/, "tick “Leave out rows with a missing cell”"],
   // Files.
+  [/^the body is empty: expected a file of rows$/, "The file is empty"],
+  [/^the file has a header and no rows$/, "The file has only a header, and no rows"],
   [/a NUL byte, which no text has: save the file as UTF-8/, "this is no text in UTF-8: save the table as CSV (UTF-8)"],
   [/; name the column in text to read it as text$/, ""],
   [/expected a number, found (a number )/, "$1"],
@@ -41,9 +43,9 @@ export const plain = (sentence) => RULES.reduce((words, [found, meant]) => words
 /** What is wrong with a file, one sentence a fault, with its place named once. */
 export function fileWords({ detail, line, column }) {
   const words = plain(detail);
-  if (/^line \d/.test(words)) return words;
+  if (/^line \d/.test(words)) return capital(words);
   const place = [line && `line ${line}`, column && `column ${column}`].filter(Boolean).join(", ");
-  return place ? `${place}: ${words}` : words;
+  return capital(place ? `${place}: ${words}` : words);
 }
 
 /** How a job that has ended has ended, and which version answers now. */
@@ -54,7 +56,7 @@ export function endOf({ state, version, promotion, error }) {
   const { reason } = promotion;
   const rival = /version \d+/.exec(reason)?.[0];
   if (reason.startsWith("worse") && rival) return `${done}; ${rival} still answers, it is better.`;
-  if (reason.includes("other features") && rival) return `${done}; ${rival} still answers: the new one takes other columns. Activate it where that is meant.`;
+  if (reason.includes("other features") && rival) return `${done}; ${rival} still answers: the new one takes other columns. Activate it if that is what you want.`;
   if (reason === "promote is never") return `${done}, and not made active, as you asked.`;
   return `${done}, but not made active: ${proseOf(reason)}.`;
 }
