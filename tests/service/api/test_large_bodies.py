@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,10 +20,18 @@ from service.schemas.v2 import InferRequest
 NUMBERS = 4_000_000
 ROW = "[" + ",".join(["1"] * 40) + "]"
 FLAT = ",".join(["1"] * NUMBERS)
-
-
 ROWS = ",".join([ROW] * (NUMBERS // 40))
 V2 = '{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":['
+
+
+@pytest.fixture(autouse=True)
+def _searched_for_garbage_as_a_worker_is() -> Iterator[None]:
+    """Without what lives already, as web workers leave out what they import: each list of numbers
+    may set off a search, which of thousands of tests' objects takes seconds and holds the lock."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize(
