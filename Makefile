@@ -25,7 +25,7 @@ run: $(VENV)/installed ## start the service on http://127.0.0.1:8000 with SQLite
 	@$(BIN)/python -m service serve
 
 test: $(VENV)/installed ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 faults: $(VENV)/installed ## kill, fill and break it for two hours; figures go to docs/reliability.md
 	FAULTS=$${FAULTS:-long} $(BIN)/python -m pytest -m faults tests/faults

@@ -284,10 +284,17 @@ def test_the_process_is_gone_when_the_reader_is_interrupted(
         until(children, "the process", 30)
         main_thread = threading.main_thread().ident
         assert main_thread is not None
-        # It waits for the answer, and must be woken there.
-        signal.pthread_kill(main_thread, signal.SIGINT)
+        # It waits for the answer, and must be woken there: a signal that came just before is seen
+        # when the waiting is over.
+        while not done.is_set():
+            signal.pthread_kill(main_thread, signal.SIGINT)
+            done.wait(10)
 
-    threading.Timer(0.1, interrupt).start()
+    done = threading.Event()
+    waker = threading.Thread(target=interrupt)
+    waker.start()
     with pytest.raises(KeyboardInterrupt):
         read(tmp_path, b"x")
+    done.set()
+    waker.join()
     assert children() == []
