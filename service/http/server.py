@@ -15,7 +15,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.errors import raw_problem
-from service.api.routes.predict import INLINE_BYTES
 from service.api.state import AppState
 from service.http.accept import Acceptor
 from service.http.connections import Connections
@@ -23,6 +22,7 @@ from service.http.heads import Heads
 from service.http.loads import Loads
 from service.http.protocol import RefitProtocol
 from service.http.turn import Turn
+from service.serving.light import INLINE_BYTES
 
 BEAT_SECONDS = 0.5
 """Between two signs of life."""
