@@ -78,10 +78,15 @@ def _header_length(request: Request) -> int | None:
     told = request.headers.get(HEADER_LENGTH.lower())
     if told is None:
         return None
-    if not (told.isascii() and told.isdigit() and len(told) <= 18):
+    if not is_length(told):
         said = f"{HEADER_LENGTH}: expected the length of the JSON in bytes"
         raise InvalidRequestError(said, [Fault("", said)])
     return int(told)
+
+
+def is_length(told: str) -> bool:
+    """Whether that may be a number of bytes."""
+    return told.isascii() and told.isdigit() and len(told) <= 18
 
 
 def _decompress(chunks: list[bytes], coding: str, limit: int) -> bytes:

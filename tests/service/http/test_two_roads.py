@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.service.http.conftest import MODELS
-from tests.service.http.speaking import Answer, Line, Serving, post, post_ordinary
+from tests.service.http.speaking import Asker, Serving, post, post_ordinary
 
 NUMBERS = [
     *("0", "-0", "0.0", "-0.0", "1", "-1", "0.5", "1e0", "1E+2", "1e-2", "0.1e1", "123456789"),
@@ -107,43 +106,6 @@ WHOLE = [
     *(b'{"rows":[{"a":1,"a":2,"b":3}]}', b'{"rows":[{"a":1,"b":2,"c":3}]}', b'{"rows":[{}]}'),
     b'{"x":0.5,"' + b"y" * 3000 + b'":1}',
 ]
-
-
-class Asker:
-    """Asks the same down both roads, and says which the first one took."""
-
-    def __init__(self, server: Serving) -> None:
-        self._server = server
-        self._line: Line | None = None
-
-    def ask(self, request: bytes) -> Answer:
-        """On one connection for as long as it lives, as clients do."""
-        if self._line is None:
-            self._line = self._server.line()
-        answer = self._line.ask(request)
-        if answer.header("connection") == "close":
-            self.close()
-        return answer
-
-    def close(self) -> None:
-        if self._line is not None:
-            self._line.socket.close()
-        self._line = None
-
-    def compare(self, body: bytes, path: str) -> tuple[Answer, bool]:
-        ordinary = self.ask(post_ordinary(body, path))
-        self.ask(post(body, path))
-        before = self._server.plain
-        again = self.ask(post(body, path))
-        assert again.told == ordinary.told, (path, body)
-        return again, self._server.plain > before
-
-
-@pytest.fixture(scope="module")
-def asker(server: Serving) -> Iterator[Asker]:
-    asker = Asker(server)
-    yield asker
-    asker.close()
 
 
 def path_of(model: str) -> str:
