@@ -8,11 +8,14 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Protocol
 
+import numpy as np
+
 from service.api.inferring import Inferred, infer
 from service.api.v2_body import InferBody, in_two_parts
 from service.http.heads import PlainHead
 from service.http.held import Held
-from service.http.tensors import Tensors, raw
+from service.http.numbers import read_numbers
+from service.http.tensors import FP32, Asked, Tensors, raw
 from service.http.turn import Turn, told_of
 from service.observability.metrics import Metrics
 from service.serving.inference import Inference
@@ -96,19 +99,26 @@ class Inferences:
         return True
 
     def _infer(self, served: Served, body: InferBody) -> Inferred:
-        json, binary = body.json, body.binary
-        if not binary:
-            asked = None
-        elif json is None:
-            asked = raw(len(binary), served.predictor.features)
-        else:
-            asked = self._tensors.find(json)
-        answer = asked and asked.answer(served, binary, self._max_rows)
+        read = self._read(served, body)
+        answer = read and read[0].answer(served, read[1], self._max_rows)
         if answer is None:
             answer = infer(self._inference, served, body, self._max_rows)
-            if binary and json is not None and asked is None:
-                self._tensors.learn(json)
+            if read is None and body.json is not None and body.binary:
+                self._tensors.learn(body.json)
         return answer
+
+    def _read(self, served: Served, body: InferBody) -> tuple[Asked, np.ndarray] | None:
+        """What is asked, and the numbers, where that can be told without parsing all of it."""
+        json, binary = body.json, body.binary
+        if not binary:
+            return None if json is None else read_numbers(json)
+        if len(binary) % FP32.itemsize:
+            return None
+        if json is None:
+            asked: Asked | None = raw(len(binary), served.predictor.features)
+        else:
+            asked = self._tensors.find(json)
+        return None if asked is None else (asked, np.frombuffer(binary, FP32))
 
     def _written(self, served: Served, answer: Inferred, told: bytes) -> bytes:
         json, size = answer.json, len(answer.json)

@@ -26,7 +26,7 @@ MAX_JSON_BYTES = 1024
 _ID = re.compile(rb'\{"id": ?"([ !#-\[\]-~]{0,128})", ?(?=")')
 """Printable ASCII without escapes: what else an id may be, the parser decides."""
 
-_FP32 = DTYPES["FP32"]
+FP32 = DTYPES["FP32"]
 
 
 class Asked(NamedTuple):
@@ -37,9 +37,9 @@ class Asked(NamedTuple):
     binary: bool
     """Whether the answer is to come as bytes."""
 
-    def answer(self, served: Served, binary: memoryview, max_rows: int) -> Inferred | None:
-        """The answer of ``served`` to the tensor ``binary``; None where that is not as the model
-        and the JSON have it.
+    def answer(self, served: Served, x: np.ndarray, max_rows: int) -> Inferred | None:
+        """The answer of ``served`` to the float32 numbers ``x``, row-major; None where they are not
+        as the model and the JSON have it.
 
         Raises:
             InputError: a row cannot be answered.
@@ -48,18 +48,15 @@ class Asked(NamedTuple):
         features = predictor.features
         if not 0 < rows <= max_rows or (others or [1]) != [features]:
             return None
-        if len(binary) != rows * features * _FP32.itemsize or predictor.bundle.categories:
+        if len(x) != rows * features or predictor.bundle.categories or not fit_float32(x):
             return None
-        x_NF = np.frombuffer(binary, _FP32).reshape(rows, features)
-        if not fit_float32(x_NF):
-            return None
-        y_NT = predictor.predict_array(x_NF, np.float32)
+        y_NT = predictor.predict_array(x.reshape(rows, features), np.float32)
         return write_inferred(served, self.request_id, y_NT, self.binary)
 
 
 def raw(size: int, features: int) -> Asked:
     """What a body of ``size`` bytes asks for that has no JSON."""
-    return Asked((size // (features * _FP32.itemsize), features), None, True)
+    return Asked((size // (features * FP32.itemsize), features), None, True)
 
 
 class Tensors:
@@ -90,7 +87,7 @@ class Tensors:
         if len(request.inputs) > 1 or (given.name, given.datatype) != (X, "FP32"):
             return
         shape = tuple(given.shape)
-        if len(shape) not in (1, 2) or math.prod(shape) * _FP32.itemsize != size:
+        if len(shape) not in (1, 2) or math.prod(shape) * FP32.itemsize != size:
             return
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.service.http.conftest import MODELS
+from tests.service.http.numbers_told import BAD, NUMBERS
 from tests.service.http.speaking import UNHEARD_OF, Asker, Serving, infer
 
 FEATURES = {"two": 2, "wide": 3}
@@ -261,6 +262,58 @@ def test_a_shape_that_is_known_is_that_of_one_model(asker: Asker) -> None:
         ordinary = infer(header, part, model, headers=UNHEARD_OF)
         answer, _ = asker.compare_requests(ordinary, infer(header, part, model))
         assert (answer.status == 200) == (model == "two")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{"inputs":[{"name":"x","shape":[2],"datatype":"FP32","data":[%s,1]}]}',
+        '{"inputs":[{"name":"x","shape":[2,1],"datatype":"FP32","data":[[%s],[1]]}]}',
+        '{"inputs":[{"name":"x","shape":[%s,1],"datatype":"FP32","data":[1]}]}',
+        '{"inputs":[{"name":"x","shape":[1,1],"datatype":"FP32","data":[1]}],"id":%s}',
+    ],
+)
+def test_every_form_of_a_number_is_read_alike(asker: Asker, form: str) -> None:
+    plain = 0
+    for cell in [*NUMBERS, *BAD]:
+        header = (form % cell).encode()
+        answer, was_plain = asker.compare_requests(infer(header, headers=UNHEARD_OF), infer(header))
+        assert answer.status == 200 or not was_plain
+        plain += was_plain
+    assert plain >= (1 if '"shape":[%s' in form or '"id":%s' in form else 30)
+
+
+@pytest.mark.parametrize("shape", ["[1,2]", "[2,1]", "[2]", "[4]", "[1,4]", "[2,2]", "[3,2]"])
+@pytest.mark.parametrize("data", ["[[1],[2]]", "[[1,2],[3,4]]", "[[1,2],[3]]", "[[1,2,3],[4]]"])
+@pytest.mark.parametrize("model", ["default", "two"])
+def test_nested_numbers_have_their_shape(asker: Asker, model: str, data: str, shape: str) -> None:
+    form = '{"inputs":[{"name":"x","shape":%s,"datatype":"FP32","data":%s}]}'
+    header = (form % (shape, data)).encode()
+    ordinary = infer(header, b"", model, headers=UNHEARD_OF)
+    answer, was_plain = asker.compare_requests(ordinary, infer(header, b"", model))
+    assert (answer.status == 200) == was_plain
+
+
+def test_numbers_in_json_are_read_without_pydantic(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"name": "x", "shape": [2, 2], "datatype": "FP32"}
+    of_bytes = {"outputs": [{"name": "y", "parameters": {"binary_data": True}}], "id": "é"}
+    headers = [
+        asking({**given, "data": data}, **others)
+        for data in ([1, 2, 3, 4], [[1, 2], [3, 4]])
+        for others in ({}, of_bytes, AS_BYTES)
+    ]
+    for header in headers:
+        asker.compare_requests(
+            infer(header, b"", "two", headers=UNHEARD_OF), infer(header, b"", "two")
+        )
+    with monkeypatch.context() as patched:
+        patched.setattr("service.http.inferences.infer", None)
+        for header in headers:
+            wanted = infer(header, b"", "two", headers=UNHEARD_OF)
+            _, was_plain = asker.compare_requests(wanted, infer(header, b"", "two"))
+            assert was_plain
 
 
 def test_a_model_with_categories_takes_no_bare_bytes(asker: Asker) -> None:
