@@ -78,13 +78,17 @@ uvicorn.run(echo, host="{HOST}", port=int(sys.argv[1]), lifespan="off", **config
 SERVE = f"""
 import sys
 import uvicorn
+from service.http.server import Server
+from service.processes.parent import listen
 from service.settings import Settings
 from service.wiring import build_app
 
 wide = dict(max_predict_rows=10**9, max_body_bytes=2**30)
 settings = Settings(data_dir=sys.argv[2], device="cpu", **wide)
+app = build_app(settings, "bench", 0)
 config = dict(loop="uvloop", http="httptools", access_log=False, log_level="warning")
-uvicorn.run(build_app(settings, "bench", 0), host="{HOST}", port=int(sys.argv[1]), **config)
+config = uvicorn.Config(app, lifespan="on", server_header=False, **config)
+Server(config, app).run([listen("{HOST}", int(sys.argv[1]))])
 """
 
 

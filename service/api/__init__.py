@@ -4,6 +4,7 @@ app         the application from its parts
 state       what the requests of one process share
 body        bodies: bounded, typed, strict
 v2_body     bodies of /v2: JSON, the bytes of tensors behind it, compressed or not
+inferring   inferences of /v2, from a body to its answer, by either road
 upload      bodies that go to disk as they come
 prefer      the headers Prefer and Idempotency-Key
 counting    counts predictions, whatever their protocol

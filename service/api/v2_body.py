@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -46,11 +47,16 @@ async def read_infer_body(request: Request, limit: int) -> InferBody:
     if coding is not None:
         chunks = [await run_in_threadpool(_decompress, chunks, coding, limit)]
     size = sum(map(len, chunks))
-    if length is None:
-        return InferBody(b"".join(chunks), memoryview(b""), size)
-    if length > size:
+    if length is not None and length > size:
         said = f"{HEADER_LENGTH} is {length}, the body has {size} bytes"
         raise InvalidRequestError(said, [Fault("", said)])
+    return in_two_parts(chunks, length, size)
+
+
+def in_two_parts(chunks: Sequence[bytes | memoryview], length: int | None, size: int) -> InferBody:
+    """A body of ``size`` bytes in ``chunks``, whose first ``length`` are JSON; None: all are."""
+    if length is None:
+        return InferBody(b"".join(chunks), memoryview(b""), size)
     # So that the tensors begin where their elements may: arrays then need no copy of them. A
     # bytearray, as torch warns of memory that it must not write to.
     padding = -length % _ALIGNMENT
@@ -72,10 +78,15 @@ def _header_length(request: Request) -> int | None:
     told = request.headers.get(HEADER_LENGTH.lower())
     if told is None:
         return None
-    if not (told.isascii() and told.isdigit() and len(told) <= 18):
+    if not is_length(told):
         said = f"{HEADER_LENGTH}: expected the length of the JSON in bytes"
         raise InvalidRequestError(said, [Fault("", said)])
     return int(told)
+
+
+def is_length(told: str) -> bool:
+    """Whether that may be a number of bytes."""
+    return told.isascii() and told.isdigit() and len(told) <= 18
 
 
 def _decompress(chunks: list[bytes], coding: str, limit: int) -> bytes:

@@ -14,6 +14,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from service.api.body import JSON
+from service.api.v2_body import HEADER_LENGTH, OCTETS, is_length
 from service.entities import DEFAULT_MODEL
 from service.observability.trace import Caller
 
@@ -24,8 +26,11 @@ MAX_HEAD_BYTES = 2048
 
 DEFAULT_ROUTE = "/predict"
 NAMED_ROUTE = "/models/{model}/predict"
+INFER_ROUTE = "/v2/models/{model}/infer"
 
 _PATH = re.compile(r"(?:/models/([^/]+))?/predict\Z")
+_INFER_PATH = re.compile(r"/v2/models/([^/]+)/infer\Z")
+_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
 _PLAIN_HEADERS = frozenset(
     {
@@ -60,14 +65,19 @@ class PlainHead:
     route: str
     """The path with the names of its parameters."""
     body_bytes: int
+    is_infer: bool = False
+    """Whether the body is that of an inference by the Open Inference Protocol v2."""
+    json_bytes: int | None = None
+    """Of such a body, what is JSON; the rest are tensors. None: all of it is JSON."""
 
 
 class Heads:
     """The heads of plain predictions by their bytes, which end with the empty line."""
 
-    def __init__(self, max_body_bytes: int) -> None:
+    def __init__(self, max_body_bytes: int, max_infer_bytes: int = 0) -> None:
         self._known: dict[bytes, PlainHead] = {}
         self._max_body_bytes = max_body_bytes
+        self._max_infer_bytes = max_infer_bytes
         self.find = self._known.get
 
     def find_among(self, head: bytes) -> tuple[PlainHead, Caller] | None:
@@ -101,23 +111,44 @@ class Heads:
             b"\r\n"
         ) == head.count(b"\n"):
             return
-        asked = _PATH.match(path)
-        if method != "POST" or http_version != "1.1" or query or not asked:
+        if method != "POST" or http_version != "1.1" or query:
             return
         if len(head) > MAX_HEAD_BYTES or not head.endswith(b"\r\n\r\n"):
             return
         values = dict(headers)
-        if len(values) < len(headers) or not _PLAIN_HEADERS.issuperset(values):
+        if len(values) < len(headers):
             return
-        kind = values.get(b"content-type", b"application/json")
-        length = values.get(b"content-length", b"")
-        if kind.partition(b";")[0].strip().lower() != b"application/json":
-            return
-        if values.get(b"connection", b"keep-alive").lower() != b"keep-alive":
-            return
-        if not length.isdigit() or not 0 < int(length) <= self._max_body_bytes:
+        plain = self._plain(path, values)
+        if plain is None:
             return
         if len(self._known) >= MAX_HEADS:
             self._known.clear()
-        model, route = (asked[1], NAMED_ROUTE) if asked[1] else (DEFAULT_MODEL, DEFAULT_ROUTE)
-        self._known[head] = PlainHead(model, route, int(length))
+        self._known[head] = plain
+
+    def _plain(self, path: str, values: dict[bytes, bytes]) -> PlainHead | None:
+        """What is asked for at ``path`` with these headers, if that is plain."""
+        if asked := _PATH.match(path):
+            size = _body_bytes(values, self._max_body_bytes, JSON)
+            model, route = (asked[1], NAMED_ROUTE) if asked[1] else (DEFAULT_MODEL, DEFAULT_ROUTE)
+            return None if size is None else PlainHead(model, route, size)
+        if asked := _INFER_PATH.match(path):
+            told = values.pop(_HEADER_LENGTH, None)
+            size = _body_bytes(values, self._max_infer_bytes, JSON, OCTETS)
+            if size is None or told is None:
+                return None if size is None else PlainHead(asked[1], INFER_ROUTE, size, True)
+            if is_length(text := told.decode("latin-1")) and int(text) <= size:
+                return PlainHead(asked[1], INFER_ROUTE, size, True, int(text))
+        return None
+
+
+def _body_bytes(values: dict[bytes, bytes], most: int, *kinds: str) -> int | None:
+    """How long the body of a plain request with these headers is; None where it is not plain."""
+    if not _PLAIN_HEADERS.issuperset(values):
+        return None
+    kind = values.get(b"content-type", JSON.encode())
+    if kind.partition(b";")[0].strip().lower().decode("latin-1") not in kinds:
+        return None
+    if values.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+        return None
+    length = values.get(b"content-length", b"")
+    return int(length) if length.isdigit() and 0 < int(length) <= most else None

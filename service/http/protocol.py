@@ -16,6 +16,8 @@ from uvicorn.server import ServerState
 
 from service.http.connections import MAX_HEAD_BYTES, Connections
 from service.http.heads import Heads
+from service.http.held import Held
+from service.http.inferences import Inferences
 from service.http.turn import Turn
 
 _END = b"\r\n\r\n"
@@ -39,14 +41,16 @@ class RefitProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         turn: Turn,
+        inferences: Inferences,
         heads: Heads,
         connections: Connections,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._turn = turn
+        self._inferences = inferences
         self._heads = heads
         self._all = connections
-        self._held = b""
+        self._held: Held | None = None
         """The beginning of a plain prediction whose body has not come in full."""
         self._in_turn = False
         """Whether the turn owes this connection an answer."""
@@ -88,11 +92,10 @@ class RefitProtocol(HttpToolsProtocol):
         if self._in_turn:
             # The client did not wait for its answer: it comes first.
             self._turn.finish()
-        was_held = bool(self._held)
-        if was_held:
-            self.received += len(data)
-            data, self._held = self._held + data, b""
-        elif self._in_message or self.is_busy:
+        if self._held is not None:
+            self._take_more(self._held, data)
+            return
+        if self._in_message or self.is_busy:
             self._feed(data)
             return
         end = data.find(_END) + 4
@@ -102,21 +105,52 @@ class RefitProtocol(HttpToolsProtocol):
         if plain is None or self._all.draining:
             self._feed(data, end)
             return
-        whole = end + plain.body_bytes
-        if len(data) < whole:
-            if not was_held:
-                self.since, self.received = self._all.now(), 0
-            self._held = data
-            return
-        if len(data) > whole or not self._turn.take(self, plain, data, end, caller):
+        missing = end + plain.body_bytes - len(data)
+        if missing:
+            self._hold(Held(plain, caller, end, [data], missing))
+        elif plain.is_infer:
+            self._infer(Held(plain, caller, end, [data], 0))
+        elif self._turn.take(self, plain, data, end, caller):
+            self._in_turn = True
+        else:
             self._feed(data)
+
+    def _hold(self, held: Held) -> None:
+        """Wait for the rest of a request, if the plain road is to have it."""
+        if held.missing < 0 or (held.head.is_infer and not self._inferences.takes(held.head)):
+            self.take_ordinary_road(*held.pieces)
             return
-        self._in_turn = True
+        self.since, self.received = self._all.now(), 0
+        self._held = held
+
+    def _take_more(self, held: Held, data: bytes) -> None:
+        """Take the rest of a request, or a part of it."""
+        self.received += len(data)
+        held.add(data)
+        if held.missing > 0 and not self._all.draining:
+            return
+        self._held = None
+        if held.missing or self._all.draining:
+            self.take_ordinary_road(*held.pieces)
+        elif held.head.is_infer:
+            self._infer(held)
+        else:
+            data = b"".join(held.pieces)
+            if self._turn.take(self, held.head, data, held.body_from, held.caller):
+                self._in_turn = True
+            else:
+                self._feed(data)
+
+    def _infer(self, asked: Held) -> None:
+        # The application waits for a client that does not take its answers, which may be large.
+        if self.flow.write_paused or not self._inferences.answer(self, asked):
+            self.take_ordinary_road(*asked.pieces)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         self._has_ended = True
-        if self._held:
-            self._feed(self._take_held())
+        if self._held is not None:
+            pieces, self._held = self._held.pieces, None
+            self.take_ordinary_road(*pieces)
         if self._in_turn:
             self._turn.finish()
         answers = self.is_busy and not self._in_message and not self.has_begun_to_answer
@@ -148,7 +182,7 @@ class RefitProtocol(HttpToolsProtocol):
     @property
     def is_receiving(self) -> bool:
         """Whether the client owes the rest of a message."""
-        return (self._in_message or bool(self._held)) and not self._is_deaf
+        return (self._in_message or self._held is not None) and not self._is_deaf
 
     @property
     def is_awaited(self) -> bool:
@@ -169,15 +203,27 @@ class RefitProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(answer)
 
-    def take_ordinary_road(self, request: bytes) -> None:
-        """Let the application answer what the turn could not."""
+    def inferred(self, answer: bytes, tensor: memoryview | None) -> None:
+        """Send the answer of an inference."""
+        self.served_before = True
+        self.since = self._all.now()
+        if self.transport.is_closing():
+            return
+        if tensor is None:
+            self.transport.write(answer)
+        else:
+            self.transport.writelines((answer, tensor))
+
+    def take_ordinary_road(self, *pieces: bytes) -> None:
+        """Let the application answer what the plain road could not."""
         self._in_turn = False
-        self._feed(request)
+        for piece in pieces:
+            self._feed(piece)
 
     def end_with(self, answer: bytes) -> None:
         """Send ``answer`` after all that are owed before it, then close. Nothing more is read."""
         self._is_deaf = True
-        self._held = b""
+        self._held = None
         if self._in_message and not self._in_head and self.cycle is not None:
             # It is the answer of this request, which the application shall not answer.
             self.cycle.disconnected = True
@@ -201,10 +247,6 @@ class RefitProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
-
-    def _take_held(self) -> bytes:
-        held, self._held = self._held, b""
-        return held
 
     def _feed(self, data: bytes, head_end: int = 0) -> None:
         """Let uvicorn take it. A head that ends at ``head_end``, if that is more than 3, is

@@ -15,14 +15,15 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.errors import raw_problem
-from service.api.routes.predict import INLINE_BYTES
 from service.api.state import AppState
 from service.http.accept import Acceptor
 from service.http.connections import Connections
 from service.http.heads import Heads
+from service.http.inferences import Inferences
 from service.http.loads import Loads
 from service.http.protocol import RefitProtocol
 from service.http.turn import Turn
+from service.serving.light import INLINE_BYTES, INLINE_TENSOR_BYTES
 
 BEAT_SECONDS = 0.5
 """Between two signs of life."""
@@ -59,6 +60,7 @@ class Server(uvicorn.Server):
         self._end_at: float | None = None
         self._loop: asyncio.AbstractEventLoop
         self.turn: Turn
+        self.inferences: Inferences
         self.heads: Heads
         self.connections: Connections
         self._acceptors: list[Acceptor] = []
@@ -78,6 +80,9 @@ class Server(uvicorn.Server):
         loop = self._loop = asyncio.get_running_loop()
         settings = state.settings
         self.turn = Turn(loop, state.pool, state.metrics, settings.max_predict_rows)
+        self.inferences = Inferences(
+            self.turn, state.pool, state.inference, state.metrics, settings.max_predict_rows
+        )
 
         def refusal(code: str) -> bytes:
             state.metrics.problem(code)
@@ -96,8 +101,9 @@ class Server(uvicorn.Server):
         self._tell_count(0)
         self.connections.start()
         # The plain road writes no line for each request.
-        most = 0 if settings.access_log else min(INLINE_BYTES, settings.max_body_bytes)
-        self.heads = Heads(most)
+        most = 0 if settings.access_log else settings.max_body_bytes
+        most_of_infer = min(INLINE_BYTES + INLINE_TENSOR_BYTES, most)
+        self.heads = Heads(min(INLINE_BYTES, most), most_of_infer)
 
         def make_protocol() -> asyncio.Protocol:
             return RefitProtocol(
@@ -106,6 +112,7 @@ class Server(uvicorn.Server):
                 self.lifespan.state,
                 loop,
                 turn=self.turn,
+                inferences=self.inferences,
                 heads=self.heads,
                 connections=self.connections,
             )

@@ -75,7 +75,7 @@ class Turn:
         self._began = 0.0
         self._max_rows = max_rows
         self._groups: list[_Group] = []
-        self._ids = RequestIds()
+        self.ids = RequestIds()
         self.date = b""
         """The header `date` as uvicorn sends it, with its line end."""
         self.time = loop.time()
@@ -84,7 +84,7 @@ class Turn:
     @property
     def answered(self) -> int:
         """Requests that were answered on the plain road so far."""
-        return self._ids.count
+        return self.ids.count
 
     def take(
         self,
@@ -168,17 +168,17 @@ class Turn:
             route.add(200, taken)
         first = self.date, served.version
         head = b"HTTP/1.1 200 OK\r\n%brefit-version: %d\r\ncontent-length: " % first
-        tail, ids = served.tail, self._ids
+        tail, ids = served.tail, self.ids
         size = _BODY_BYTES + len(tail)
         # A strict `zip` would cost a request that is alone a third of a microsecond more.
         for place, text in enumerate(texts):
             connection, _, _, caller = askers[place]
-            told = ids.next() if caller is None else _lines(caller, ids.next())
+            told = ids.next() if caller is None else told_of(caller, ids.next())
             answer = _ANSWER % (head, size + len(text), told, text, tail)
             connection.answered(answer)
 
 
-def _lines(caller: Caller, own_id: bytes) -> bytes:
+def told_of(caller: Caller, own_id: bytes) -> bytes:
     """The id of a request, and its trace as a header of its own."""
     (_, request_id), *others = caller.told(own_id)
     return request_id + b"".join(b"\r\n%b: %b" % header for header in others)

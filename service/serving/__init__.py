@@ -9,6 +9,7 @@ tensors     tensors of the Open Inference Protocol: what a model takes, what a r
 tensor_rows the rows of such a request
 named       rows of numbers by feature name, read as arrays
 plain       numbers in, numbers out: read and written as arrays
+light       what is answered on the event loop
 work        what is done beside the event loop: bounded, and joined
 heap        what the allocator keeps of large requests
 inference   answers a prediction: which version, and which errors

@@ -27,7 +27,17 @@ class Served:
     @cached_property
     def tail(self) -> bytes:
         """How the body of an answer ends, after the numbers."""
-        return b',"model":%b,"version":%d}' % (orjson.dumps(self.model), self.version)
+        return b',"model":%b,"version":%d}' % (self.name_json, self.version)
+
+    @cached_property
+    def name_json(self) -> bytes:
+        """The name of the model as JSON."""
+        return orjson.dumps(self.model)
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many numbers the model has learned."""
+        return sum(values.numel() for values in self.predictor.bundle.state.values())
 
     @cached_property
     def read_named(self) -> NamedRows:

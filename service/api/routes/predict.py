@@ -19,6 +19,7 @@ from service.api.state import AppState, Parts
 from service.entities import DEFAULT_MODEL
 from service.schemas.predict import PredictRequest, PredictResponse
 from service.serving.inference import Answer
+from service.serving.light import INLINE_BYTES
 from service.serving.plain import write_answer
 from service.serving.pool import Served
 from service.serving.rows import Rows, rows_of, rows_of_csv
@@ -27,9 +28,6 @@ from service.serving.work import HEAVY_SECONDS
 router = APIRouter(tags=["predict"])
 
 CSV = "text/csv"
-INLINE_BYTES = 16 * 1024
-"""A larger body is parsed and answered in a thread, so that it does not hold up the event loop;
-for a smaller one the hand-over costs more than the work."""
 
 Explain = Annotated[
     bool, Query(description="Tell which rows lie outside what was seen; for CSV bodies.")

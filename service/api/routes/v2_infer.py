@@ -8,26 +8,22 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
-import numpy as np
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, request_response
 from starlette.types import Receive, Scope, Send
 
-from service.api.body import JSON, json_body, parse_json
+from service.api.body import JSON, json_body
 from service.api.counting import Tally, counted
+from service.api.inferring import infer
 from service.api.openapi import problems_v2
 from service.api.params import ModelName, VersionNumber
-from service.api.routes.predict import INLINE_BYTES
 from service.api.state import AppState, Parts, app_state
 from service.api.v2_body import HEADER_LENGTH, OCTETS, InferBody, read_infer_body
-from service.errors import Fault, InvalidRequestError
-from service.schemas.v2 import InferRequest, InferResponse, InferResponseOutput
+from service.schemas.v2 import InferRequest, InferResponse
+from service.serving.light import is_light
 from service.serving.pool import Served
-from service.serving.tensor_rows import rows_of_tensors
-from service.serving.tensors import Y, raw_tensor, tensors_of
-from service.serving.work import HEAVY_SECONDS
 
 
 class StraightRoute(BaseRoute):
@@ -69,11 +65,6 @@ async def _infer_straight(request: Request) -> Response:
 
 
 router = APIRouter(tags=["v2"])
-
-INLINE_TENSOR_BYTES = 512 * 1024
-INLINE_PRODUCTS = 2_000_000
-"""Bytes and multiplications up to which tensors are answered without a thread: together they hold
-up the event loop for half a millisecond, as `INLINE_BYTES` of JSON do."""
 
 _BODY = json_body(InferRequest, True)
 _BODY["requestBody"]["content"][OCTETS] = {
@@ -148,83 +139,17 @@ async def _infer(
 
 async def _answer(parts: AppState, served: Served, body: InferBody, tally: Tally) -> Response:
     def work() -> Response:
-        bundle = served.predictor.bundle
-        if body.json is None:
-            request, tensors, binary = None, [raw_tensor(bundle, body.binary)], True
-        else:
-            request = parse_json(body.json, InferRequest)
-            tensors, binary = tensors_of(request, body.binary), _wants_bytes(request)
-        rows = rows_of_tensors(tensors, bundle, parts.settings.max_predict_rows)
-        tally.rows = len(rows.x_NF)
-        y_NT = parts.inference.answer(served, rows, dtype=np.float32).y_NT
-        y_NT = y_NT.astype("<f4", order="C", copy=False)
-        return _response(served, request.id if request else None, y_NT, binary)
+        answer = infer(parts.inference, served, body, parts.settings.max_predict_rows)
+        tally.rows = answer.rows
+        headers = {"Refit-Version": str(served.version)}
+        if answer.tensor is None:
+            return Response(answer.json, headers=headers, media_type=JSON)
+        return _BinaryResponse(answer.json, answer.tensor, headers)
 
-    if _is_light(served, body):
+    json_bytes = len(body.json or b"")
+    if is_light(served, json_bytes, body.size - json_bytes):
         return work()
-    return await parts.work.run(work, len(body.json or b""))
-
-
-def _is_light(served: Served, body: InferBody) -> bool:
-    """Whether answering takes no longer than handing it to a thread would."""
-    bundle = served.predictor.bundle
-    if served.predictor.probe_seconds > HEAVY_SECONDS:
-        return False
-    if body.size <= INLINE_BYTES:
-        return True
-    if bundle.categories or len(body.json or b"") > INLINE_BYTES:
-        return False
-    parameters = sum(values.numel() for values in bundle.state.values())
-    products = len(body.binary) // (4 * served.predictor.features) * parameters
-    return len(body.binary) <= INLINE_TENSOR_BYTES and products <= INLINE_PRODUCTS
-
-
-def _wants_bytes(request: InferRequest) -> bool:
-    """Whether the output is to come as bytes.
-
-    Raises:
-        InvalidRequestError: an output is asked for that there is not, or in a form of no meaning.
-    """
-    binary = bool(request.parameters and request.parameters.binary_data_output)
-    for index, output in enumerate(request.outputs or ()):
-        pointer, given = f"/outputs/{index}", output.parameters
-        if output.name != Y or index:
-            raise _refusal(f"{pointer}/name", "expected the one output y, once")
-        if given is None:
-            continue
-        if given.classification:
-            raise _refusal(f"{pointer}/parameters", "classification: regression has no classes")
-        if given.shared_memory_region is not None:
-            raise _refusal(f"{pointer}/parameters", "shared memory is not supported")
-        if given.binary_data is not None:
-            binary = given.binary_data
-    return binary
-
-
-def _refusal(pointer: str, detail: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{pointer}: {detail}", [Fault(pointer, detail)])
-
-
-def _response(served: Served, request_id: str | None, y_NT: np.ndarray, binary: bool) -> Response:
-    # Not validated again: these are floats by construction.
-    output = InferResponseOutput.model_construct(
-        name=Y,
-        datatype="FP32",
-        shape=list(y_NT.shape),
-        parameters={"binary_data_size": y_NT.nbytes} if binary else None,
-        data=None if binary else y_NT.ravel().tolist(),
-    )
-    answer = InferResponse.model_construct(
-        model_name=served.model,
-        model_version=str(served.version),
-        id=request_id,
-        outputs=[output],
-    )
-    json = answer.model_dump_json(exclude_none=True).encode()
-    headers = {"Refit-Version": str(served.version)}
-    if not binary:
-        return Response(json, headers=headers, media_type=JSON)
-    return _BinaryResponse(json, y_NT.data.cast("B"), headers)
+    return await parts.work.run(work, json_bytes)
 
 
 class _BinaryResponse(Response):

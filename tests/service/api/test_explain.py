@@ -12,7 +12,7 @@ import torch
 
 from ml.artifact import Bundle
 from ml.data.scaling import Range
-from service.api.routes.predict import INLINE_BYTES
+from service.serving.light import INLINE_BYTES
 from tests.service.api.driving import Client, check_problem, pointers, speaking_to
 from tests.service.making import Place, line
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.api.routes.predict import INLINE_BYTES
+from service.serving.light import INLINE_BYTES
 from tests.service.api.driving import Client, check_problem
 from tests.service.making import Place, at_once, line, predicted
 from tests.waiting import until

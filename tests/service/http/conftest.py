@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from ml.spec.model import MlpSpec
 from service.artifacts.local import LocalArtifacts
 from service.settings import Settings
 from service.store.database import Database
-from tests.service.http.speaking import Serving, serving
+from tests.service.http.speaking import Asker, Serving, serving
 from tests.service.making import Place, line
 
 MODELS = ("default", "two", "wide", "steep", "mlp", "painted", "scaled", "many.of_them-1")
@@ -27,8 +28,8 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"poll_seconds": 0.01})
 
 
-def mlp(features: int, targets: int, hidden: tuple[int, ...] = (8,)) -> Bundle:
-    spec = MlpSpec(hidden=hidden)
+def mlp(features: int, targets: int, activation: Literal["relu", "tanh"] = "relu") -> Bundle:
+    spec = MlpSpec(hidden=(8,), activation=activation)
     torch.manual_seed(0)
     state = build_model(spec, features, targets).state_dict()
     names = tuple(f"x{i}" for i in range(features))
@@ -42,6 +43,7 @@ def publish_all(place: Place) -> None:
     place.publish(line([[2.0, 3.0, 0.1], [0.5, -1.0, 7.0]], [1.0, -2.5]), model="wide")
     place.publish(line(1e30, 0.0), model="steep")
     place.publish(mlp(1, 1), model="mlp")
+    place.publish(mlp(1, 1, "tanh"), model="bounded")
     painted = Bundle(
         **{
             **vars(line([1.0, 2.0])),
@@ -66,3 +68,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Ite
     database.close()
     with serving(settings) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def asker(server: Serving) -> Iterator[Asker]:
+    asker = Asker(server)
+    yield asker
+    asker.close()

@@ -19,6 +19,9 @@ from service.settings import Settings
 from service.wiring import build_app
 from tests.waiting import until
 
+UNHEARD_OF = b"X-Unheard-Of: 1\r\n"
+"""A header that the plain road does not take."""
+
 MODELS_HEAD = b"Host: refit\r\nContent-Type: application/json\r\n"
 
 
@@ -72,7 +75,7 @@ class Line:
         head, _, self._rest = self._rest.partition(b"\r\n\r\n")
         head += b"\r\n\r\n"
         status = int(head.split(b" ", 2)[1])
-        length = re.search(rb"content-length: (\d+)", head)
+        length = re.search(rb"\r\ncontent-length: (\d+)", head)
         assert length, head
         while len(self._rest) < int(length[1]):
             self._more()
@@ -188,6 +191,55 @@ def post(body: bytes, path: str = "/predict", headers: bytes = b"") -> bytes:
     )
 
 
+def infer(
+    json: bytes,
+    binary: bytes = b"",
+    model: str = "default",
+    length: object = None,
+    headers: bytes = b"",
+) -> bytes:
+    """An inference whose JSON is as long as ``length``, or else as it is. Without bytes behind it,
+    all of the body is JSON where no length is told."""
+    if length is not None or binary:
+        told = len(json) if length is None else length
+        headers += f"Inference-Header-Content-Length: {told}\r\n".encode()
+    return post(json + binary, f"/v2/models/{model}/infer", headers)
+
+
 def post_ordinary(body: bytes, path: str = "/predict", headers: bytes = b"") -> bytes:
     """The same request, with one more header that the plain road does not take."""
-    return post(body, path, headers + b"X-Unheard-Of: 1\r\n")
+    return post(body, path, headers + UNHEARD_OF)
+
+
+class Asker:
+    """Asks the same down both roads, and says which the first one took."""
+
+    def __init__(self, server: Serving) -> None:
+        self._server = server
+        self._line: Line | None = None
+
+    def ask(self, request: bytes) -> Answer:
+        """On one connection for as long as it lives, as clients do."""
+        if self._line is None:
+            self._line = self._server.line()
+        answer = self._line.ask(request)
+        if answer.header("connection") == "close":
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        if self._line is not None:
+            self._line.socket.close()
+        self._line = None
+
+    def compare(self, body: bytes, path: str) -> tuple[Answer, bool]:
+        return self.compare_requests(post_ordinary(body, path), post(body, path))
+
+    def compare_requests(self, ordinary: bytes, request: bytes) -> tuple[Answer, bool]:
+        """The same by the ordinary road, and with a head that is known by now."""
+        wanted = self.ask(ordinary)
+        first = self.ask(request)
+        before = self._server.plain
+        again = self.ask(request)
+        assert first.told == again.told == wanted.told, request
+        return again, self._server.plain > before

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.service.http.conftest import MODELS
-from tests.service.http.speaking import Answer, Line, Serving, post, post_ordinary
+from tests.service.http.numbers_told import BAD, NUMBERS
+from tests.service.http.speaking import Asker, Serving, post, post_ordinary
 
-NUMBERS = [
-    *("0", "-0", "0.0", "-0.0", "1", "-1", "0.5", "1e0", "1E+2", "1e-2", "0.1e1", "123456789"),
-    *("3.4028234663852886e38", "3.4028235e38", "3.4028236e38", "1e39", "-1e39", "1e308", "1e309"),
-    *("1e400", "-1e400", "1e-400", "5e-324", "1e-45", "1.4e-45", "1e-38", "0.1", "0.30000001"),
-    *("9007199254740993", "18446744073709551615", "18446744073709551616", "-9223372036854775809"),
-    *("1" + "0" * 38, "1" + "0" * 39, "1" + "0" * 400, "-" + "9" * 400, "0." + "1" * 800),
-    *("1e99999999999", "1" + "0" * 5000, "0." + "0" * 400 + "1", "0e999", "0e99999999999999999999"),
-    *("123456789012345678901234567890.5e-20", "2.2250738585072011e-308", "100000e-5"),
-]
-BAD = [
-    *("NaN", "Infinity", "-Infinity", "nan", "true", "false", "null", '"1"', '"x"', '""', "{}"),
-    *("[]", "[[]]", "[[[]]]", "01", "-", "+1", ".5", "1.", "1e", "1e+", "0x1", "1_0", "--1", "1 1"),
-    *("'1'", "[1,]", "[,1]", "[1", "1]", '{"x":1}', "\u0661", "1/2", "-01", "00", "-00.5", "- 1"),
-]
 numbers = (
     st.sampled_from(NUMBERS)
     | st.floats(allow_nan=False, allow_infinity=False).map(json.dumps)
@@ -107,43 +93,6 @@ WHOLE = [
     *(b'{"rows":[{"a":1,"a":2,"b":3}]}', b'{"rows":[{"a":1,"b":2,"c":3}]}', b'{"rows":[{}]}'),
     b'{"x":0.5,"' + b"y" * 3000 + b'":1}',
 ]
-
-
-class Asker:
-    """Asks the same down both roads, and says which the first one took."""
-
-    def __init__(self, server: Serving) -> None:
-        self._server = server
-        self._line: Line | None = None
-
-    def ask(self, request: bytes) -> Answer:
-        """On one connection for as long as it lives, as clients do."""
-        if self._line is None:
-            self._line = self._server.line()
-        answer = self._line.ask(request)
-        if answer.header("connection") == "close":
-            self.close()
-        return answer
-
-    def close(self) -> None:
-        if self._line is not None:
-            self._line.socket.close()
-        self._line = None
-
-    def compare(self, body: bytes, path: str) -> tuple[Answer, bool]:
-        ordinary = self.ask(post_ordinary(body, path))
-        self.ask(post(body, path))
-        before = self._server.plain
-        again = self.ask(post(body, path))
-        assert again.told == ordinary.told, (path, body)
-        return again, self._server.plain > before
-
-
-@pytest.fixture(scope="module")
-def asker(server: Serving) -> Iterator[Asker]:
-    asker = Asker(server)
-    yield asker
-    asker.close()
 
 
 def path_of(model: str) -> str:
