@@ -24,8 +24,9 @@ install: $(VENV)/installed ## set up .venv
 run: $(VENV)/installed ## start the service on http://127.0.0.1:8000 with SQLite in ./data
 	@$(BIN)/python -m service serve
 
+# File by file, in the order of folders: the slow ones (browser, e2e) come first.
 test: $(VENV)/installed ## run the tests
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 faults: $(VENV)/installed ## kill, fill and break it for two hours; figures go to docs/reliability.md
 	FAULTS=$${FAULTS:-long} $(BIN)/python -m pytest -m faults tests/faults
