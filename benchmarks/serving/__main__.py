@@ -38,7 +38,8 @@ def main() -> None:
     told = parser.parse_args()
     if "race" in told.parts and shutil.which("wrk") is None:
         sys.exit("wrk is missing: apt-get install wrk")
-    asked = Asked(told.rounds, told.seconds, told.connections, told.venvs)
+    # Contestants start in folders of their own.
+    asked = Asked(told.rounds, told.seconds, told.connections, told.venvs.absolute())
     be_nice()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     found: dict[str, Any] = {}
