@@ -145,7 +145,8 @@ def _measure(start: Callable[[], subprocess.Popen[bytes]]) -> Measured:
 
 
 def run(case: Case, folder: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Median seconds and greatest memory of each contestant, one uncounted round first."""
+    """Median seconds and ratio, and greatest memory of each contestant, one uncounted round
+    first."""
     path = folder / f"rows.{case.kind}"
     # In a process of its own: the peak of a child begins at what its parent holds.
     writer = multiprocessing.get_context("spawn").Process(target=write, args=(case, path))
@@ -173,8 +174,9 @@ def run(case: Case, folder: Path, rounds: int) -> dict[str, dict[str, float]]:
     for name, rounds_of in found.items():
         seconds = statistics.median(each[0] for each in rounds_of)
         peak = max(each[1] for each in rounds_of)
-        result[name] = {"seconds": seconds, "peak_mb": peak}
-        print(f"| {name} | {seconds:.2f} | {ratio if name == 'Refit' else 1:.2f} | {peak:,.0f} |")
+        times = ratio if name == "Refit" else 1.0
+        result[name] = {"seconds": seconds, "ratio": times, "peak_mb": peak}
+        print(f"| {name} | {seconds:.2f} | {times:.2f} | {peak:,.0f} |")
     return result
 
 
