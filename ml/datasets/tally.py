@@ -119,29 +119,18 @@ class Tally:
     def _look(self, rows: pl.DataFrame) -> list[Look]:
         # By place: a frame of thousands finds each name slowly.
         cells = rows.get_columns()
-        together: list[int] = []
+        looks: dict[int, Look] = {}
         if rows.height <= _LOOK_ROWS and len(self._numbers) >= _MANY:
-            together = self._numbers
-        looks = (
-            dict(
-                zip(
-                    together,
-                    look_at_many(
-                        [self._columns[i] for i in together], [cells[i] for i in together]
-                    ),
-                    strict=True,
-                )
-            )
-            if together
-            else {}
-        )
+            tallies = [self._columns[place] for place in self._numbers]
+            found = look_at_many(tallies, [cells[place] for place in self._numbers])
+            looks = dict(zip(self._numbers, found, strict=True))
         for place, column in enumerate(self._columns):
             if place not in looks:
-                found = cells[place]
+                own = cells[place]
                 # Each question costs something in each chunk.
-                if rows.height < _LEAST_CHUNK_ROWS * found.n_chunks():
-                    found = found.rechunk()
-                looks[place] = column.look(found)
+                if rows.height < _LEAST_CHUNK_ROWS * own.n_chunks():
+                    own = own.rechunk()
+                looks[place] = column.look(own)
         return [looks[place] for place in range(len(cells))]
 
 

@@ -27,18 +27,32 @@ class Inferred(NamedTuple):
     """The bytes behind the JSON; None where the JSON holds the numbers."""
 
 
-def infer(inference: Inference, served: Served, body: InferBody, max_rows: int) -> Inferred:
-    """The answer of ``served``.
+def parse(body: InferBody) -> InferRequest | None:
+    """The JSON of a body; None where it has none.
+
+    Raises:
+        InvalidRequestError: it is not as the protocol has it.
+    """
+    return None if body.json is None else parse_json(body.json, InferRequest)
+
+
+def infer(
+    inference: Inference,
+    served: Served,
+    request: InferRequest | None,
+    tensor_bytes: memoryview,
+    max_rows: int,
+) -> Inferred:
+    """The answer of ``served`` to the JSON and the bytes of a body; without JSON, these are `x`.
 
     Raises:
         InvalidRequestError, UnseenCategoryError: it is not what the model takes.
     """
     bundle = served.predictor.bundle
-    if body.json is None:
-        request, tensors, binary = None, [raw_tensor(bundle, body.binary)], True
+    if request is None:
+        tensors, binary = [raw_tensor(bundle, tensor_bytes)], True
     else:
-        request = parse_json(body.json, InferRequest)
-        tensors, binary = tensors_of(request, body.binary), wants_bytes(request)
+        tensors, binary = tensors_of(request, tensor_bytes), wants_bytes(request)
     rows = rows_of_tensors(tensors, bundle, max_rows)
     y_NT = inference.answer(served, rows, dtype=np.float32).y_NT
     return write_inferred(served, request.id if request else None, y_NT, binary)

@@ -134,8 +134,10 @@ class Heads:
         if asked := _INFER_PATH.match(path):
             told = values.pop(_HEADER_LENGTH, None)
             size = _body_bytes(values, self._max_infer_bytes, JSON, OCTETS)
-            if size is None or told is None:
-                return None if size is None else PlainHead(asked[1], INFER_ROUTE, size, True)
+            if size is None:
+                return None
+            if told is None:
+                return PlainHead(asked[1], INFER_ROUTE, size, True)
             if is_length(text := told.decode("latin-1")) and int(text) <= size:
                 return PlainHead(asked[1], INFER_ROUTE, size, True, int(text))
         return None

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from service.api.inferring import Inferred, infer
+from service.api.inferring import Inferred, infer, parse
 from service.api.v2_body import InferBody, in_two_parts
 from service.http.heads import PlainHead
 from service.http.held import Held
@@ -102,9 +102,10 @@ class Inferences:
         read = self._read(served, body)
         answer = read and read[0].answer(served, read[1], self._max_rows)
         if answer is None:
-            answer = infer(self._inference, served, body, self._max_rows)
-            if read is None and body.json is not None and body.binary:
-                self._tensors.learn(body.json)
+            request = parse(body)
+            answer = infer(self._inference, served, request, body.binary, self._max_rows)
+            if read is None and body.json is not None and request is not None and body.binary:
+                self._tensors.learn(body.json, request)
         return answer
 
     def _read(self, served: Served, body: InferBody) -> tuple[Asked, np.ndarray] | None:

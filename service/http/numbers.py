@@ -6,6 +6,7 @@ both to it).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import chain
 from typing import Literal
 
@@ -20,17 +21,17 @@ class _Strict(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
 
-class _Flat(_Strict):
+class _Input(_Strict):
     name: Literal["x"]
     shape: list[int]
     datatype: Literal["FP32"]
+
+
+class _Flat(_Input):
     data: list[float]
 
 
-class _Nested(_Strict):
-    name: Literal["x"]
-    shape: list[int]
-    datatype: Literal["FP32"]
+class _Nested(_Input):
     data: list[list[float]]
 
 
@@ -88,6 +89,7 @@ def read_numbers(json: bytes) -> tuple[Asked, np.ndarray] | None:
         return None
     (given,) = read.inputs
     shape = tuple(given.shape)
+    cells: Iterable[float]
     if isinstance(given, _Flat):
         cells, count = given.data, len(given.data)
     else:
@@ -95,7 +97,7 @@ def read_numbers(json: bytes) -> tuple[Asked, np.ndarray] | None:
             return None
         if any(len(row) != shape[1] for row in given.data):
             return None
-        cells, count = list(chain.from_iterable(given.data)), shape[0] * shape[1]
+        cells, count = chain.from_iterable(given.data), shape[0] * shape[1]
     x = within_float32(cells, count, 1)
     if x is None or len(shape) not in (1, 2):
         return None

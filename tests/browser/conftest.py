@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.screen import Screen
 from tests.e2e.running import RunningService, running
@@ -48,6 +48,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     """A ready service with version 1 of `default`, the tutorial's line."""
     with running(tmp_path_factory.mktemp("refit") / "data") as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, service: RunningService) -> Page:
+    """The page for tests that only ask its modules, which keep nothing from one to the next."""
+    page = browser.new_page()
+    page.goto(service.url)
+    return page
 
 
 @pytest.fixture

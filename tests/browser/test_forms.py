@@ -19,13 +19,6 @@ READ = """async ([name, text, whole]) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def page(browser: Browser, service: RunningService) -> Page:
-    page = browser.new_page()
-    page.goto(service.url)
-    return page
-
-
 @pytest.mark.parametrize(
     ("text", "value"),
     [("0.5", 0.5), ("0,5", 0.5), ("−.5", -0.5), ("1e3", 1000), ("0,125", 0.125), ("", None)],

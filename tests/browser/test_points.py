@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
-
-from tests.e2e.running import RunningService
+from playwright.sync_api import Page
 
 READ = """async (text) => {
   const address = document.querySelector("script[type=module]").src.replace("app.js", "points.js");
@@ -16,13 +14,6 @@ READ = """async (text) => {
   const data = parsed.rows.length ? pointsData(parsed) : null;
   return { ...parsed, data, again: data && parsePoints(pointsText(data)).rows };
 }"""
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, service: RunningService) -> Page:
-    page = browser.new_page()
-    page.goto(service.url)
-    return page
 
 
 def read(page: Page, text: str) -> dict[str, Any]:

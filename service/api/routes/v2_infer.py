@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.body import JSON, json_body
 from service.api.counting import Tally, counted
-from service.api.inferring import infer
+from service.api.inferring import infer, parse
 from service.api.openapi import problems_v2
 from service.api.params import ModelName, VersionNumber
 from service.api.state import AppState, Parts, app_state
@@ -139,7 +139,8 @@ async def _infer(
 
 async def _answer(parts: AppState, served: Served, body: InferBody, tally: Tally) -> Response:
     def work() -> Response:
-        answer = infer(parts.inference, served, body, parts.settings.max_predict_rows)
+        most = parts.settings.max_predict_rows
+        answer = infer(parts.inference, served, parse(body), body.binary, most)
         tally.rows = answer.rows
         headers = {"Refit-Version": str(served.version)}
         if answer.tensor is None:

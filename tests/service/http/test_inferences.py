@@ -14,6 +14,7 @@ import pytest
 
 from ml.predictor import Floats, Predictor
 from service.http.tensors import MAX_JSON_BYTES, MAX_KNOWN, Tensors
+from service.schemas.v2 import InferRequest
 from service.serving.light import INLINE_PRODUCTS, INLINE_TENSOR_BYTES
 from service.settings import Settings
 from tests.service.http.conftest import publish_all
@@ -299,8 +300,12 @@ def test_while_it_drains_those_that_come_are_answered_and_closed(server: Serving
 
 def learned(header: bytes) -> Tensors:
     tensors = Tensors()
-    tensors.learn(header)
+    learn(tensors, header)
     return tensors
+
+
+def learn(tensors: Tensors, header: bytes) -> None:
+    tensors.learn(header, InferRequest.model_validate_json(header))
 
 
 def test_the_json_before_one_tensor_is_remembered_without_its_id() -> None:
@@ -347,7 +352,7 @@ def test_json_before_several_tensors_is_not_remembered() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     tensors = Tensors()
     for rows in range(1, MAX_KNOWN + 10):
-        tensors.learn(asked(np.empty((rows, 1), np.float32)))
+        learn(tensors, asked(np.empty((rows, 1), np.float32)))
     assert 0 < len(tensors) < 20
 
 
