@@ -1,7 +1,7 @@
 // The columns of versions: whether the rows of one are those of another, and what that means to clients.
 
 import { get, getIfThere, Problem, versionPath } from "./api.js";
-import { number } from "./format.js";
+import { listOf } from "./format.js";
 
 const NAMED = 6; // columns that are named in a sentence
 const known = new Map(); // "model version" -> a promise of {features, targets, categories}, null where it is gone
@@ -42,10 +42,8 @@ export function changeFor(before, after) {
   if (!before || !after) return null;
   const [was, is] = [before.features, after.features];
   const isOther = was.toSorted().join() !== is.toSorted().join();
-  const moved = isOther ? `Clients must send ${listOf(is)} instead of ${listOf(was)}.`
-    : was.join() !== is.join() ? `Clients that send rows without names must send the columns in another order: ${listOf(is)}.` : "";
-  const answers = before.targets.join() === after.targets.join() ? "" : `They get ${listOf(after.targets)} instead of ${listOf(before.targets)}.`;
+  const moved = isOther ? `Clients must send ${listOf(is, NAMED)} instead of ${listOf(was, NAMED)}.`
+    : was.join() !== is.join() ? `Clients that send rows without names must send the columns in another order: ${listOf(is, NAMED)}.` : "";
+  const answers = before.targets.join() === after.targets.join() ? "" : `They get ${listOf(after.targets, NAMED)} instead of ${listOf(before.targets, NAMED)}.`;
   return [moved, answers && !moved ? answers.replace("They", "Clients") : answers].filter(Boolean).join(" ") || null;
 }
-
-const listOf = (names) => (names.length > NAMED ? `${names.slice(0, NAMED).join(", ")} and ${number(names.length - NAMED)} more` : names.join(", "));

@@ -54,7 +54,9 @@ export function follow(jobs) {
     else fetchOnce(job);
   }
   for (const id of [...curves.keys()].slice(0, Math.max(0, curves.size - MAX_KEPT))) {
-    if (!jobs.some((job) => job.id === id)) curves.delete(id);
+    if (jobs.some((job) => job.id === id)) continue;
+    curves.delete(id);
+    specs.delete(id);
   }
 }
 

@@ -59,6 +59,9 @@ export function lineOf(weight, bias, x = "x") {
   return `${number(weight)} ${x}${bias === 0 ? "" : ` ${bias < 0 ? "−" : "+"} ${number(Math.abs(bias))}`}`;
 }
 
+/** "a, b and 3 more": names in a sentence. */
+export const listOf = (names, most) => (names.length > most ? `${names.slice(0, most).join(", ")} and ${whole(names.length - most)} more` : names.join(", "));
+
 /** Words of the service, with its numbers written as they are on this page. */
 export const proseOf = (words) => words.replace(/\b\d+(?:\.\d+)?e[+-]?\d+\b/g, (text) => number(Number(text)));
 

@@ -1,7 +1,7 @@
 // Parameters beside the truth and the least-squares optimum; coefficients; how a version was made.
 
 import { h, scrollBox } from "./dom.js";
-import { architectureName, dataName, epochsOf, lineOf, lossName, number, whole } from "./format.js";
+import { architectureName, dataName, epochsOf, lineOf, listOf, lossName, number, whole } from "./format.js";
 
 const SHOWN = 60;
 const NAMED = 12; // features that are named in a sentence
@@ -92,8 +92,6 @@ export function formula(params) {
   return `${params.target_names[0]} = ${lineOf(params.weight, bias, params.columns[0])}`;
 }
 
-const listOf = (names) => (names.length > NAMED ? `${names.slice(0, NAMED).join(", ")} and ${whole(names.length - NAMED)} more` : names.join(", "));
-
 /** How a version was made, as terms and descriptions. */
 export function recipe(version, params, files, job) {
   const { spec, environment } = version;
@@ -102,7 +100,7 @@ export function recipe(version, params, files, job) {
   const facts = [
     ["Data", dataName(spec.data, files)],
     ["Rows", parts],
-    ["Predicts", params && params.feature_names.length > 1 ? `${params.target_names.join(", ")} from ${listOf(params.feature_names)}` : null],
+    ["Predicts", params && params.feature_names.length > 1 ? `${params.target_names.join(", ")} from ${listOf(params.feature_names, NAMED)}` : null],
     ["Model", architectureName(spec.architecture)],
     // A version that was imported tells only its architecture.
     ["Loss", spec.loss && lossName(spec.loss)],
