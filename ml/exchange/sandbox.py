@@ -98,8 +98,8 @@ def _ask(file: IO[bytes], max_bytes: int, seconds: float) -> tuple[bytes, bytes]
 
         # Importing torch takes seconds of its own on a busy machine.
         watch = threading.Timer(3 * seconds, end)
-        watch.start()
         try:
+            watch.start()
             line = process.stdout.readline(_MAX_LINE)
             most = _FLOAT32_GROWTH * max_bytes + _MAX_LINE
             content = process.stdout.read(most + 1)

@@ -281,9 +281,16 @@ def test_the_process_is_gone_when_the_reader_is_interrupted(
         return [process for process in psutil.Process().children() if is_reader(process)]
 
     def interrupt() -> None:
-        until(children, "the process", 30)
         main_thread = threading.main_thread().ident
         assert main_thread is not None
+
+        def is_waiting() -> bool:
+            # The process is seen while Popen still makes it, before there is a name to kill it by.
+            is_watched = any(isinstance(thread, threading.Timer) for thread in threading.enumerate())
+            frame = sys._current_frames()[main_thread]
+            return is_watched and frame.f_code.co_name == "_ask" and bool(children())
+
+        until(is_waiting, "the process", 30)
         # It waits for the answer, and must be woken there: a signal that came just before is seen
         # when the waiting is over.
         while not done.is_set():
