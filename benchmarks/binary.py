@@ -1,6 +1,6 @@
 """Tensors as bytes through `/v2/…/infer`, beside an application that sends back what it gets.
 
-    python benchmarks/binary.py [--values 1000000] [--seconds 1] [--rounds 7] [--json FILE]
+    python -m benchmarks.binary [--values 1000000] [--seconds 1] [--rounds 7] [--json FILE]
 
 Both are served by uvicorn (uvloop, httptools) in one process each, and are asked in turn within a
 round, so that a machine whose speed drifts slows both. The client speaks over one connection with
@@ -34,8 +34,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.serving.connection import HOST, Connection
+
 ROOT = Path(__file__).parent.parent
-HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,21 @@ def publish(folder: Path) -> None:
     database.close()
 
 
+@dataclass(frozen=True)
+class Served:
+    """A process that serves, and the one connection to it."""
+
+    connection: Connection
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Processor time that it has used so far."""
+        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def serving(code: str, *arguments: str) -> Iterator[Connection]:
+def serving(code: str, *arguments: str) -> Iterator[Served]:
     """A process that serves, and a connection to it."""
     with socket.create_server((HOST, 0)) as free:
         port: int = free.getsockname()[1]
@@ -146,48 +160,12 @@ def serving(code: str, *arguments: str) -> Iterator[Connection]:
                 break
             except OSError:
                 time.sleep(0.05)
-        connection = Connection(port, process.pid)
-        yield connection
+        connection = Connection(port)
+        yield Served(connection, process.pid)
         connection.close()
     finally:
         process.terminate()
         process.wait(10)
-
-
-class Connection:
-    """One kept-alive connection; asks and reads, and looks at nothing but lengths."""
-
-    def __init__(self, port: int, pid: int) -> None:
-        self._stat = Path(f"/proc/{pid}/stat")
-        self._socket = socket.create_connection((HOST, port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._buffer = bytearray(1 << 26)
-
-    def ask(self, head: bytes, body: bytes) -> bytes:
-        """The answer's body; as a copy only for its first bytes."""
-        self._socket.sendall(head)
-        self._socket.sendall(body)
-        view, got = memoryview(self._buffer), 0
-        end = -1
-        while end < 0:
-            got += self._socket.recv_into(view[got:])
-            end = self._buffer.find(b"\r\n\r\n", 0, got)
-        headers = bytes(view[:end]).lower()
-        assert headers.startswith(b"http/1.1 200"), bytes(view[: min(got, 500)])
-        length = int(headers.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0])
-        while got < end + 4 + length:
-            read = self._socket.recv_into(view[got:])
-            assert read, "the server went away"
-            got += read
-        return bytes(view[end + 4 : end + 4 + min(length, 4096)])
-
-    def cpu_seconds(self) -> float:
-        """Processor time that the server has used so far."""
-        user, system = self._stat.read_text().rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 def request_for(case: Case, values: int) -> tuple[bytes, bytes]:
@@ -215,18 +193,19 @@ class Measured:
     """Of a request."""
 
 
-def measure(connection: Connection, head: bytes, body: bytes, seconds: float) -> Measured:
+def measure(server: Served, head: bytes, body: bytes, seconds: float) -> Measured:
+    ask = server.connection.ask
     for _ in range(3):
-        connection.ask(head, body)
-    count, began, used = 0, time.perf_counter(), connection.cpu_seconds()
+        ask(head, body)
+    count, began, used = 0, time.perf_counter(), server.cpu_seconds()
     while (spent := time.perf_counter() - began) < seconds:
-        connection.ask(head, body)
+        ask(head, body)
         count += 1
-    return Measured(count / spent, (connection.cpu_seconds() - used) / count)
+    return Measured(count / spent, (server.cpu_seconds() - used) / count)
 
 
 def compare(
-    echo: Connection, ours: Connection, case: Case, values: int, asked: argparse.Namespace
+    echo: Served, ours: Served, case: Case, values: int, asked: argparse.Namespace
 ) -> dict[str, Any]:
     """Medians over the rounds."""
     head, body = request_for(case, values)

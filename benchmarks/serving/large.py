@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import statistics
 import sys
@@ -15,6 +14,7 @@ import numpy as np
 import orjson
 import torch
 
+from benchmarks.serving.connection import Connection
 from benchmarks.serving.contestants import SERVERS, fresh_folder
 from benchmarks.serving.priority import (
     CLIENT_CORE,
@@ -25,7 +25,7 @@ from benchmarks.serving.priority import (
     pin,
     preferred,
 )
-from benchmarks.serving.running import HEADERS, Prediction, Server, free_port
+from benchmarks.serving.running import Prediction, Server, free_port
 from benchmarks.serving.start import refit
 from ml.artifact import Bundle
 from ml.predictor import Predictor
@@ -81,7 +81,7 @@ def large(rounds: int) -> dict[str, float]:
     return medians
 
 
-Answers = Callable[[bytes], bytes]
+Answers = Callable[[bytes], bytes | memoryview]
 
 
 def _round(
@@ -94,7 +94,7 @@ def _round(
             milliseconds.setdefault(name, []).append((time.perf_counter() - began) * 1e3)
 
 
-def _compare(answers: dict[str, bytes]) -> None:
+def _compare(answers: dict[str, bytes | memoryview]) -> None:
     """All of them predict the same, but for what Refit's trained line is off by."""
     wanted = np.array(orjson.loads(answers[FLOOR])["y"])
     for name, answer in answers.items():
@@ -137,14 +137,14 @@ def _floor(stack: ExitStack) -> Server:
 
 
 def _poster(server: Server, stack: ExitStack) -> Answers:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = Connection(server.port)
     stack.callback(connection.close)
 
-    def answer(body: bytes) -> bytes:
-        connection.request("POST", "/predict", body, HEADERS)
-        response = connection.getresponse()
-        got = response.read()
-        assert response.status == 200, got[:300]
-        return got
+    def answer(body: bytes) -> memoryview:
+        head = (
+            "POST /predict HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        return connection.ask(head.encode(), body)
 
     return answer
