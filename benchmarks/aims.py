@@ -66,8 +66,6 @@ def serving(found: dict[str, Any]) -> Iterator[Aim]:
         for where, (ours, floor) in pairs.items():
             ratio = large[ours] / large[floor]
             yield Aim(f"100,000 JSON values {where}: times the floor there", ratio, most=1.5)
-        ratio = large[OVER_HTTP] / large[FLOOR]
-        yield Aim("100,000 JSON values over HTTP: times the floor in one process", ratio, most=1.5)
     if "start" in found:
         ratio = found["start"][RATIO]
         yield Aim("Exec to the first prediction: times `import torch`", ratio, most=1.6)
