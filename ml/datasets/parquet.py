@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -54,15 +55,21 @@ def read_parquet(source: Path, writer: RowsWriter, options: ReadOptions) -> Prof
     ]
     numbers = [name for name, kind in types.items() if kind == "number"]
     plain = rows.select(columns)
-    rows = plain.map_batches(partial(without_nan, names=numbers), streamable=True)
-    tally = Tally(list(types.items()), options)
-    try:
-        writer.write(rows, tally)
-        return tally.finish()
-    except UnreadableError as error:
-        raise _damaged() from error
-    except UnfitError:
-        raise _find_fault(plain, types) from None
+    attempts = [plain]
+    if numbers:
+        # NaN is rare: whoever writes one mostly means null, and writes that. To look for it takes a
+        # pass over every number, so only once one was found.
+        filled = partial(without_nan, names=numbers)
+        attempts.append(plain.map_batches(filled, streamable=True))
+    for attempt in attempts:
+        tally = Tally(list(types.items()), options)
+        with suppress(UnfitError):
+            try:
+                writer.write(attempt, tally)
+            except UnreadableError as error:
+                raise _damaged() from error
+            return tally.finish()
+    raise _find_fault(plain, types)
 
 
 def _check_ends(source: Path) -> None:

@@ -57,6 +57,17 @@ def test_types(tmp_path: Path) -> None:
     assert column(profile, "m").min == "2024-01-31T10:00:00+00:00"
 
 
+def test_a_nan_behind_many_numbers_is_missing_too(tmp_path: Path) -> None:
+    content = parquet(tmp_path, {"x": [0.5] * 300_000 + [float("nan"), 2.5], "i": range(300_002)})
+    profile, rows = take(tmp_path, content)
+    assert profile.rows == 300_002
+    x = column(profile, "x")
+    assert (x.nulls, x.distinct, x.min, x.max) == (1, 2, 0.5, 2.5)
+    assert rows[-2:] == [(None, 300_000.0), (2.5, 300_001.0)]
+    # The attempt that met it leaves nothing behind.
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "written.parquet", "rows.arrow"}
+
+
 def test_zones_become_utc(tmp_path: Path) -> None:
     zoned = pl.Series([datetime(2024, 7, 1, 12)]).dt.replace_time_zone("Europe/Berlin")
     _, rows = take(tmp_path, parquet(tmp_path, {"m": zoned}))
