@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.screen import Screen
+from tests.browser.screen import SECONDS, Screen
 from tests.e2e.running import RunningService, running
+
+# playwright's own five seconds are few where cores are shared.
+expect.set_options(timeout=SECONDS)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 

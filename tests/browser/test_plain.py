@@ -118,7 +118,7 @@ def test_many_inputs_and_answers_are_all_in_sight(
         for amount, is_cut in ((14, False), (60, True)):
             screen.find("#predict-form input").fill(" ".join(map(str, range(amount))))
             screen.find("#predict-form").get_by_role("button", name="Predict").click()
-            expect(screen.find(".answers tbody tr")).to_have_count(amount, timeout=SECONDS)
+            expect(screen.find(".answers tbody tr")).to_have_count(amount)
             expect(screen.find(".answers + .hint")).to_be_visible(visible=is_cut)
         screen.shows(".answers + .hint", "60 answers: scroll to see all.")
 
@@ -354,7 +354,7 @@ def test_a_curve_that_has_ended_has_no_value_beyond_its_end(
     with Screen.of(browser, service.url, model="ends") as screen:
         screen.find("#jobs-list input[type=checkbox]").nth(1).check()
         legend = screen.find("#curves-legend")
-        expect(legend.locator(".key")).to_have_count(4, timeout=SECONDS)
+        expect(legend.locator(".key")).to_have_count(4)
         expect(legend).not_to_contain_text("–")
         expect(legend).to_contain_text("At the end")
         box = screen.find("#curves-chart .u-over").bounding_box()

@@ -100,7 +100,7 @@ def test_the_curve_grows_while_a_job_runs_and_a_cancel_ends_it(
         return int(re.sub(r"\D", "", epochs.get_attribute("title") or ""))
 
     first = seen()
-    expect(epochs).not_to_have_attribute("title", f"Epoch {first:,}", timeout=SECONDS)
+    expect(epochs).not_to_have_attribute("title", f"Epoch {first:,}")
     assert seen() > first
     streams = service.client.get("/jobs?state=running").json()["jobs"]
     assert len(streams) == 1
@@ -128,7 +128,7 @@ def test_a_curve_is_watched_where_no_event_stream_is_to_be_had(
             screen.shows("#curves-legend", "Test")
             epoch = screen.find("#curves-legend .epoch")
             before = epoch.get_attribute("title") or ""
-            expect(epoch).not_to_have_attribute("title", before, timeout=SECONDS)
+            expect(epoch).not_to_have_attribute("title", before)
             assert any("429" in text for text in screen.complaints)
             httpx.post(service.url + links["cancel"])
             screen.newest_job("Cancelled")
@@ -141,7 +141,7 @@ def test_curves_of_several_jobs_are_compared(screen: Screen, service: RunningSer
     expect(boxes.nth(2)).to_be_visible(timeout=SECONDS)
     expect(boxes.nth(0)).to_be_checked()
     boxes.nth(1).check()
-    expect(screen.find("#curves-legend .key")).to_have_count(4, timeout=SECONDS)
+    expect(screen.find("#curves-legend .key")).to_have_count(4)
     screen.shows("#curves-progress", "2 jobs compared")
     boxes.nth(0).uncheck()
     expect(screen.find("#curves-legend .key")).to_have_count(2)
