@@ -286,9 +286,9 @@ def test_the_process_is_gone_when_the_reader_is_interrupted(
 
         def is_waiting() -> bool:
             # The process is seen while Popen still makes it, before there is a name to kill it by.
-            is_watched = any(isinstance(thread, threading.Timer) for thread in threading.enumerate())
+            timers = [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
             frame = sys._current_frames()[main_thread]
-            return is_watched and frame.f_code.co_name == "_ask" and bool(children())
+            return bool(timers) and frame.f_code.co_name == "_ask" and bool(children())
 
         until(is_waiting, "the process", 30)
         # It waits for the answer, and must be woken there: a signal that came just before is seen
