@@ -108,8 +108,10 @@ def _ask(file: IO[bytes], max_bytes: int, seconds: float) -> tuple[bytes, bytes]
             code = process.wait()
         finally:
             watch.cancel()
-            # It has ended, unless something went wrong here.
+            # It has ended, unless something went wrong here. Popen itself waits only a moment for
+            # it after an interrupt.
             process.kill()
+            process.wait()
     if code != 0 or is_late.is_set():
         raise ExchangeError(_how_it_ended(code, is_late.is_set(), seconds))
     return line, content
