@@ -143,6 +143,23 @@ def test_the_keyboard_alone_trains_activates_and_predicts(
         screen.shows("#predict-result", "answered by version 1")
 
 
+def test_who_asks_again_at_once_is_asked_again(browser: Browser, service: RunningService) -> None:
+    service.train(promote="never")
+    with Screen.of(browser, service.url, WIDE) as screen:
+        screen.find("#versions-list").get_by_role("button", name="Activate").first.click()
+        expect(screen.find("#confirm")).to_be_visible()
+        # The browser tells of the closing only after the next question is asked.
+        screen.page.evaluate(
+            """() => {
+              document.querySelector("#confirm").close();
+              document.querySelector("#versions-list [data-activate]").click();
+            }"""
+        )
+        expect(screen.find("#confirm")).to_be_visible()
+        screen.find("#confirm").get_by_role("button", name="Activate").click()
+        screen.shows("#toast", "answers now.")
+
+
 def walk_to(screen: Screen, selector: str) -> None:
     """Press Tab until the element has the focus, which must be seen on every step."""
     for _ in range(80):

@@ -23,7 +23,8 @@ export function ask(title, body, verb, isDangerous = false) {
         h("button", { type: "button", onclick: close(false) }, "Keep it as it is"),
         h("button", { type: "button", class: isDangerous ? "danger" : "primary", onclick: close(true) }, verb)));
     dialog.returnValue = "";
-    dialog.onclose = () => resolve(dialog.returnValue === "yes");
+    // Told a moment after the dialog has closed, when it may be open again for the next question.
+    dialog.onclose = () => { if (!dialog.open) resolve(dialog.returnValue === "yes"); };
     dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); };
     dialog.showModal();
     dialog.querySelector(".buttons button").focus();
