@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -63,12 +62,13 @@ def read_parquet(source: Path, writer: RowsWriter, options: ReadOptions) -> Prof
         attempts.append(plain.map_batches(filled, streamable=True))
     for attempt in attempts:
         tally = Tally(list(types.items()), options)
-        with suppress(UnfitError):
-            try:
-                writer.write(attempt, tally)
-            except UnreadableError as error:
-                raise _damaged() from error
+        try:
+            writer.write(attempt, tally)
             return tally.finish()
+        except UnreadableError as error:
+            raise _damaged() from error
+        except UnfitError:
+            continue
     raise _find_fault(plain, types)
 
 

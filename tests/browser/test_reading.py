@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.screen import PHONE, SECONDS, WIDE, Screen
+from tests.browser.screen import PHONE, WIDE, Screen
 from tests.e2e.running import RunningService, running
 
 LAPTOP = (1280, 800)
@@ -75,7 +75,7 @@ def test_a_job_that_waits_leaves_the_curve_to_the_one_that_runs(
             screen.page.keyboard.press("Enter")
             screen.shows("#toast", "Cancelled. Version 1 still answers.")
             # Not on to the next one's Cancel.
-            expect(screen.find("#curves-title")).to_be_focused(timeout=SECONDS)
+            expect(screen.find("#curves-title")).to_be_focused()
     finally:
         for job in (waiting, running_one):
             two.client.post(job["links"]["cancel"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Browser, expect
 
-from tests.browser.screen import PHONE, SECONDS, Screen
+from tests.browser.screen import PHONE, Screen
 from tests.e2e.running import RunningService, running
 
 
@@ -138,7 +138,7 @@ def test_curves_of_several_jobs_are_compared(screen: Screen, service: RunningSer
     for rate in (0.01, 0.02):
         service.train(epochs=50, evaluate_every=1, optimizer={"kind": "sgd", "lr": rate})
     boxes = screen.find("#jobs-list input[type=checkbox]")
-    expect(boxes.nth(2)).to_be_visible(timeout=SECONDS)
+    expect(boxes.nth(2)).to_be_visible()
     expect(boxes.nth(0)).to_be_checked()
     boxes.nth(1).check()
     expect(screen.find("#curves-legend .key")).to_have_count(4)
